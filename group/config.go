@@ -1,0 +1,171 @@
+package group
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"rtmfp/internal/clock"
+)
+
+// Features are what a member offers beyond the protocol of older members, a
+// set of bits. A member sends its own in the session-init message; what both
+// sides of a link offer may be used on it. See docs/group-wire.md.
+type Features uint64
+
+// Bits of Features. FeatureBase is set by every member that has any other.
+const (
+	FeatureBase      Features = 1 << iota // parting reasons, notices between reports, push refusals
+	FeatureIntroduce                      // redirects and forwards for the members that it is linked with
+	FeatureMulticast                      // our additions to streams
+)
+
+// Config is what a Group is made of. Zero durations and limits are the
+// defaults that are documented with them.
+type Config struct {
+	Spec *Spec      // required
+	Self PeerID     // this node
+	Rand *rand.Rand // required; all random choices come from it
+
+	// Introduce serves the server channel: others may ask this member for
+	// members. It takes effect only if the spec has a server channel.
+	Introduce bool
+
+	// AllowUnproven tells members also to those who ask at the server channel
+	// without proving that they know the groupspec, as older members do.
+	AllowUnproven bool
+
+	// Features are bits of services to offer besides those of the group itself.
+	Features Features
+
+	// Silence is how long nothing may arrive from a neighbor before it is taken
+	// to be dead. It must exceed two keepalive intervals of the links.
+	// Default 2.5 s.
+	Silence time.Duration
+
+	// ReportInterval is the time between reports to one random neighbor, and
+	// between looks at the choice of neighbors when nothing happens (librtmfp
+	// has 10 s for both). Default 10 s.
+	ReportInterval time.Duration
+
+	// NoticeDelay is how long news about members is collected before neighbors
+	// that need it are told. Default 20 ms.
+	NoticeDelay time.Duration
+
+	// NoticeInterval is the least time between two messages with news to the
+	// same neighbor. Default 250 ms.
+	NoticeInterval time.Duration
+
+	// MemberTTL is how long a member that nobody hears of is remembered.
+	// Default 120 s (librtmfp has 300 s).
+	MemberTTL time.Duration
+
+	// PeeringTimeout is how long the far end of a link may take to prove its
+	// membership. Default 6 s.
+	PeeringTimeout time.Duration
+
+	// DialTimeout is how long an answer to a dial is waited for. Default 15 s.
+	DialTimeout time.Duration
+
+	// RetryMin and RetryMax bound the time before a member is dialed again
+	// after a failure; it doubles in between. Defaults 1 s and 60 s.
+	RetryMin, RetryMax time.Duration
+
+	// AskInterval is the least time between two questions for members to one
+	// introducer, and the least between two answers to one client. Default 1 s.
+	AskInterval time.Duration
+
+	// CloseInterval is the least time between two requests to the same
+	// neighbor to part. Default 90 s, as in librtmfp.
+	CloseInterval time.Duration
+
+	// FullMesh is the number of members, this one included, up to which
+	// everybody links with everybody. Default 13.
+	FullMesh int
+
+	// MaxNeighbors bounds the links to members. Default 0: 2·log2 N + 13 with
+	// the estimated number of members N. More than that many are never kept
+	// beyond those that the ring needs.
+	MaxNeighbors int
+
+	// MaxDialing bounds the dials that are under way. Default 12.
+	MaxDialing int
+
+	// MaxKnown bounds the members that are remembered without a link to them.
+	// Default 48.
+	MaxKnown int
+
+	// MaxLinks bounds the links that are tracked, whatever they are used for.
+	// Default 64, or MaxClients+64 with Introduce.
+	MaxLinks int
+
+	// MaxClients bounds those that an introducer serves. Default 4096.
+	MaxClients int
+}
+
+// Limits that are not worth a setting.
+const (
+	maxReported    = 32 // members taken from one report
+	maxAddresses   = 7  // addresses kept of one member, as in librtmfp
+	maxVia         = 3  // links remembered as ways to a member
+	maxOwnAddrs    = 6  // addresses of this node in a report
+	maxTombstones  = 64 // members remembered to be gone
+	reportTail     = 8  // random members that fill up a report in a large group
+	introduceMost  = 12 // members told to one who asks
+	introduceNear  = 8  // of these, nearest on the ring
+	ringSide       = 3  // ring neighbors wanted on either side
+	nearestByRTT   = 6  // lowest-latency members wanted
+	randomMembers  = 2  // random members wanted
+	linksAboveLog  = 13 // the constant of the bound 2·log2 N + 13
+	maxAttempts    = 3  // failed dials in a row before a member is forgotten
+	partingGrace   = 10 * time.Second
+	randomLifetime = 60 * time.Second // a random neighbor is drawn anew after that
+	joinPatience   = time.Second      // silence of an introducer that is taken for assent
+	banTime        = 60 * time.Second // a peer that forged a proof is left alone
+)
+
+func (c *Config) setDefaults() {
+	duration := func(d *time.Duration, def time.Duration) {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	count := func(n *int, def int) {
+		if *n <= 0 {
+			*n = def
+		}
+	}
+	duration(&c.Silence, 2500*time.Millisecond)
+	duration(&c.ReportInterval, 10*time.Second)
+	duration(&c.NoticeDelay, 20*time.Millisecond)
+	duration(&c.NoticeInterval, 250*time.Millisecond)
+	duration(&c.MemberTTL, 120*time.Second)
+	duration(&c.PeeringTimeout, 6*time.Second)
+	duration(&c.DialTimeout, 15*time.Second)
+	duration(&c.RetryMin, time.Second)
+	duration(&c.RetryMax, 60*time.Second)
+	duration(&c.AskInterval, time.Second)
+	duration(&c.CloseInterval, 90*time.Second)
+	count(&c.FullMesh, 13)
+	count(&c.MaxDialing, 12)
+	count(&c.MaxKnown, 48)
+	count(&c.MaxClients, 4096)
+	if c.Introduce {
+		count(&c.MaxLinks, c.MaxClients+64)
+	} else {
+		count(&c.MaxLinks, 64)
+	}
+	c.Introduce = c.Introduce && c.Spec.ServerChannel
+	c.Features |= FeatureBase
+	if c.Introduce {
+		c.Features |= FeatureIntroduce
+	}
+}
+
+// jitter returns d changed by at most a quarter either way, so that members
+// that started together do not stay in step.
+func jitter(r *rand.Rand, d time.Duration) time.Duration {
+	return d*3/4 + time.Duration(r.Int64N(int64(d/2)+1))
+}
+
+// earlier returns the first of two instants.
+func earlier(a, b clock.Time) clock.Time { return min(a, b) }
