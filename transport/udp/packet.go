@@ -1,0 +1,75 @@
+package udp
+
+import "net/netip"
+
+// Packet is one or more datagrams that one peer sent in a row.
+type Packet struct {
+	// From is the peer's address, IPv4 never in its mapped form.
+	From netip.AddrPort
+
+	// Data holds the datagrams end to end.
+	Data []byte
+
+	// Segment is the size of each datagram in bytes; the last one may be shorter.
+	Segment int
+}
+
+// Next cuts the first datagram off Data. It returns nil when none is left.
+func (p *Packet) Next() []byte {
+	if len(p.Data) == 0 {
+		return nil
+	}
+	n := min(p.Segment, len(p.Data))
+	if n <= 0 {
+		n = len(p.Data)
+	}
+	d := p.Data[:n:n]
+	p.Data = p.Data[n:]
+	return d
+}
+
+// Batch is one or more datagrams to one peer, to be sent in a row.
+type Batch struct {
+	To netip.AddrPort
+
+	// Data holds the datagrams end to end. Empty is nothing to send.
+	Data []byte
+
+	// Segment is the size of each datagram in bytes; the last one may be
+	// shorter. Zero means that Data is a single datagram.
+	Segment int
+}
+
+// segment returns the size of the datagrams that b is cut into.
+func (b *Batch) segment() int {
+	if b.Segment <= 0 || b.Segment > len(b.Data) {
+		return len(b.Data)
+	}
+	return b.Segment
+}
+
+// Inbox is the memory that a Read fills, about 256 KiB. It belongs to the Conn
+// that made it and to one Read at a time.
+type Inbox struct {
+	packets []Packet
+	buffers [][]byte
+	slots   receiveSlots
+}
+
+// NewInbox returns the memory for one Read at a time.
+func (c *Conn) NewInbox() *Inbox {
+	count, size := 1, maxDatagram
+	if c.batched {
+		count, size = c.inboxShape()
+	}
+	arena := make([]byte, count*size)
+	in := &Inbox{
+		packets: make([]Packet, count),
+		buffers: make([][]byte, count),
+	}
+	for i := range in.buffers {
+		in.buffers[i] = arena[i*size : (i+1)*size : (i+1)*size]
+	}
+	in.slots.init(in.buffers)
+	return in
+}

@@ -1,0 +1,165 @@
+package udp
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// What an Inbox holds. Glued messages are up to 64 KiB long, and few of them
+// carry much; single datagrams need the room of a jumbo frame, and more slots.
+const (
+	gluedMessages  = 4
+	gluedSize      = 65535
+	singleMessages = 16
+	singleSize     = 9216
+)
+
+// receiveSlots is the memory of the receiving system call.
+type receiveSlots struct {
+	msgs     []mmsghdr
+	iovs     []unix.Iovec
+	names    []unix.RawSockaddrInet6 // big enough for both families
+	controls []receiveControl
+}
+
+// receiveControl has room for the control message that carries UDP_GRO.
+type receiveControl [8]uint64
+
+// recvCall is one system call: what it is given and what it returns.
+type recvCall struct {
+	slots *receiveSlots
+	n     int
+	errno syscall.Errno
+	fn    func(fd uintptr) bool // made once, so that a call allocates nothing
+}
+
+func (c *Conn) inboxShape() (count, size int) {
+	if c.platform.gro {
+		return gluedMessages, gluedSize
+	}
+	return singleMessages, singleSize
+}
+
+func (r *receiveSlots) init(buffers [][]byte) {
+	n := len(buffers)
+	r.msgs = make([]mmsghdr, n)
+	r.iovs = make([]unix.Iovec, n)
+	r.names = make([]unix.RawSockaddrInet6, n)
+	r.controls = make([]receiveControl, n)
+	for i, b := range buffers {
+		r.iovs[i].Base = &b[0]
+		r.iovs[i].SetLen(len(b))
+		h := &r.msgs[i].hdr
+		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+		h.Iov = &r.iovs[i]
+		h.SetIovlen(1)
+		h.Control = (*byte)(unsafe.Pointer(&r.controls[i]))
+		r.reset(i)
+	}
+}
+
+// reset undoes what the kernel wrote into a message's header.
+func (r *receiveSlots) reset(i int) {
+	h := &r.msgs[i].hdr
+	h.Namelen = uint32(unsafe.Sizeof(r.names[i]))
+	h.SetControllen(int(unsafe.Sizeof(r.controls[i])))
+	h.Flags = 0
+}
+
+func (r *recvCall) init(c *Conn) {
+	r.fn = func(fd uintptr) bool {
+		s := r.slots
+		for {
+			n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd,
+				uintptr(unsafe.Pointer(&s.msgs[0])), uintptr(len(s.msgs)), unix.MSG_DONTWAIT, 0, 0)
+			switch errno {
+			case unix.EAGAIN:
+				return false
+			case unix.EINTR:
+				continue
+			}
+			r.n, r.errno = int(n), errno
+			return true
+		}
+	}
+}
+
+func (c *Conn) readBatch(in *Inbox) ([]Packet, error) {
+	r := &c.platform.recv
+	r.slots = &in.slots
+	failures := 0
+	for {
+		if err := c.platform.raw.Read(r.fn); err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				err = net.ErrClosed
+			}
+			return nil, err
+		}
+		if r.errno != 0 {
+			// What the network says about earlier sends comes up here.
+			c.counters.readErrors.Add(1)
+			if failures++; failures > maxReadErrors {
+				return nil, &net.OpError{Op: "read", Net: "udp", Err: r.errno}
+			}
+			continue
+		}
+		failures = 0
+		c.counters.readCalls.Add(1)
+		if packets := c.collect(in, r.n); len(packets) > 0 {
+			return packets, nil
+		}
+	}
+}
+
+// collect turns the first n messages of the slots into packets.
+func (c *Conn) collect(in *Inbox, n int) []Packet {
+	packets := in.packets[:0]
+	var bytes uint64
+	for i := range n {
+		m := &in.slots.msgs[i]
+		size := int(m.len)
+		switch {
+		case m.hdr.Flags&unix.MSG_TRUNC != 0:
+			c.counters.truncated.Add(1)
+		case size > 0:
+			bytes += uint64(size)
+			from := c.platform.addrOf(&in.slots.names[i])
+			segment := size
+			if c.platform.gro {
+				segment = gluedSegment(in.slots.controls[i].bytes(m.hdr), size)
+			}
+			packets = append(packets, Packet{From: from, Data: in.buffers[i][:size], Segment: segment})
+		}
+		in.slots.reset(i)
+	}
+	c.counters.readBytes.Add(bytes)
+	return packets
+}
+
+// bytes returns what the kernel wrote into the room for control messages.
+func (b *receiveControl) bytes(h unix.Msghdr) []byte {
+	all := unsafe.Slice((*byte)(unsafe.Pointer(b)), unsafe.Sizeof(*b))
+	return all[:min(uint64(h.Controllen), uint64(len(all)))]
+}
+
+// gluedSegment returns the size of the datagrams that a message was glued from,
+// or the message's own size if it is a single datagram.
+func gluedSegment(control []byte, size int) int {
+	for len(control) >= unix.CmsgSpace(0) {
+		hdr, data, rest, err := unix.ParseOneSocketControlMessage(control)
+		if err != nil {
+			return size
+		}
+		if hdr.Level == unix.IPPROTO_UDP && hdr.Type == unix.UDP_GRO && len(data) >= 4 {
+			if n := int(*(*int32)(unsafe.Pointer(&data[0]))); n > 0 {
+				return min(n, size)
+			}
+		}
+		control = rest
+	}
+	return size
+}

@@ -1,0 +1,212 @@
+package udp
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// sendMessages is how many messages go into one system call.
+	sendMessages = 32
+
+	// maxSegments is UDP_MAX_SEGMENTS of the kernels before 6.9, the number of
+	// datagrams that one message may be cut into.
+	maxSegments = 64
+
+	// maxMessage is the most that one message may hold: 65535 less the IPv6
+	// and UDP headers.
+	maxMessage = 65535 - 40 - 8
+
+	// maxRefusals is how many messages in a row the kernel may refuse to cut
+	// before it isn't asked any more. A few are normal: segments that are
+	// longer than the MTU of one peer's route are refused with EINVAL.
+	maxRefusals = 16
+)
+
+// sendSlots is the memory of the sending system call, and the place that a
+// Write has reached.
+type sendSlots struct {
+	msgs     [sendMessages]mmsghdr
+	iovs     [sendMessages]unix.Iovec
+	names    [sendMessages]unix.RawSockaddrInet6 // big enough for both families
+	controls [sendMessages]segmentControl
+	ends     [sendMessages]cursor // where the Write stands after each message
+
+	batches  []Batch
+	at       cursor
+	plain    int // batch that the kernel refused to cut, -1 if none
+	refusals int // refusals in a row
+	full     bool
+
+	// Made once, because a closure per call would be an allocation per call.
+	try, wait func(fd uintptr) bool
+}
+
+// cursor is a place in the batches of a Write.
+type cursor struct{ batch, offset int }
+
+// segmentControl is a control message that carries UDP_SEGMENT.
+type segmentControl struct {
+	hdr  unix.Cmsghdr
+	size uint16
+	_    [6]byte // up to CMSG_SPACE(2), which is 8 bytes at most
+}
+
+func (s *sendSlots) init(c *Conn) {
+	s.try = func(fd uintptr) bool {
+		s.full = !c.sendAll(fd)
+		return true
+	}
+	s.wait = c.sendAll
+	for i := range s.msgs {
+		h := &s.msgs[i].hdr
+		h.Name = (*byte)(unsafe.Pointer(&s.names[i]))
+		h.Iov = &s.iovs[i]
+		h.SetIovlen(1)
+		ctl := &s.controls[i]
+		ctl.hdr.Level = unix.IPPROTO_UDP
+		ctl.hdr.Type = unix.UDP_SEGMENT
+		ctl.hdr.SetLen(unix.CmsgLen(2))
+	}
+}
+
+func (c *Conn) writeBatch(batches []Batch) error {
+	s := &c.platform.send
+	s.batches, s.at, s.plain, s.full = batches, cursor{}, -1, false
+	err := c.platform.raw.Write(s.try)
+	if err == nil && s.full {
+		err = c.writeWaiting()
+	}
+	s.batches = nil
+	clear(s.iovs[:])
+	if err != nil && errors.Is(err, net.ErrClosed) {
+		return net.ErrClosed
+	}
+	return err
+}
+
+// writeWaiting goes on with a Write that found the send buffer full.
+func (c *Conn) writeWaiting() error {
+	s := &c.platform.send
+	if err := c.udp.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+		return err
+	}
+	err := c.platform.raw.Write(s.wait)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = c.udp.SetWriteDeadline(time.Time{})
+		return err
+	}
+	for n := c.fill(); n > 0; n = c.fill() {
+		c.counters.writeFull.Add(uint64(n))
+		s.at = s.ends[n-1]
+	}
+	return c.udp.SetWriteDeadline(time.Time{})
+}
+
+// sendAll sends from where the Write stands. It reports false when the send
+// buffer is full and true when all is done.
+func (c *Conn) sendAll(fd uintptr) bool {
+	s := &c.platform.send
+	for {
+		n := c.fill()
+		if n == 0 {
+			return true
+		}
+		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd,
+			uintptr(unsafe.Pointer(&s.msgs[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			c.sent(int(sent))
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return false
+		default:
+			c.refused(errno)
+		}
+	}
+}
+
+// sent moves past the first n messages of the slots.
+func (c *Conn) sent(n int) {
+	s := &c.platform.send
+	var bytes uint64
+	for i := range n {
+		bytes += uint64(s.msgs[i].len)
+		if s.msgs[i].hdr.Control != nil {
+			s.refusals = 0
+		}
+	}
+	s.at = s.ends[n-1]
+	c.counters.writeCalls.Add(1)
+	c.counters.writeBytes.Add(bytes)
+}
+
+// refused decides what becomes of the first message of the slots, which the
+// kernel would not send.
+func (c *Conn) refused(errno syscall.Errno) {
+	s := &c.platform.send
+	if s.msgs[0].hdr.Control == nil {
+		c.counters.writeErrors.Add(1)
+		s.at = s.ends[0]
+		return
+	}
+	// The kernel may have refused the cutting or the sending. Datagrams sent
+	// one by one will tell.
+	c.counters.segmentRefused.Add(1)
+	s.plain = s.at.batch
+	s.refusals++
+	if errno == unix.EIO || s.refusals >= maxRefusals {
+		// EIO: the interface can't compute the checksums of what it cuts.
+		c.platform.gso.Store(false)
+	}
+}
+
+// fill puts the messages that come next into the slots and returns their
+// number, 0 at the end of the Write.
+func (c *Conn) fill() int {
+	p, s := &c.platform, &c.platform.send
+	gso := p.gso.Load()
+	n := 0
+	for at := s.at; n < sendMessages && at.batch < len(s.batches); {
+		b := &s.batches[at.batch]
+		if at.offset >= len(b.Data) {
+			at = cursor{batch: at.batch + 1}
+			continue
+		}
+		h := &s.msgs[n].hdr
+		if h.Namelen = p.putName(&s.names[n], b.To); h.Namelen == 0 {
+			// The message that this one would have been gets no slot, so what
+			// precedes it must be sent first, for it not to be counted twice.
+			if n > 0 {
+				break
+			}
+			c.counters.writeErrors.Add(1)
+			at = cursor{batch: at.batch + 1}
+			s.at = at
+			continue
+		}
+		size := b.segment()
+		rest := b.Data[at.offset:]
+		take := min(size, len(rest))
+		h.Control = nil
+		h.SetControllen(0)
+		if count := min(maxMessage/size, maxSegments); gso && count > 1 && len(rest) > size && s.plain != at.batch {
+			take = min(count*size, len(rest))
+			s.controls[n].size = uint16(size)
+			h.Control = (*byte)(unsafe.Pointer(&s.controls[n]))
+			h.SetControllen(unix.CmsgSpace(2))
+		}
+		s.iovs[n].Base = &rest[0]
+		s.iovs[n].SetLen(take)
+		at.offset += take
+		s.ends[n] = at
+		n++
+	}
+	return n
+}
