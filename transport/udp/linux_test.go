@@ -1,0 +1,123 @@
+package udp
+
+import (
+	"bytes"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The kernel's reading of our structures depends on their layout.
+func TestControlLayout(t *testing.T) {
+	var ctl segmentControl
+	if got, want := int(unsafe.Offsetof(ctl.size)), unix.CmsgLen(0); got != want {
+		t.Errorf("data of the control message: got offset %d, want %d", got, want)
+	}
+	if got, want := int(unsafe.Sizeof(ctl)), unix.CmsgSpace(2); got < want {
+		t.Errorf("room for the control message: got %d, want %d", got, want)
+	}
+	var rcv receiveControl
+	if got, want := int(unsafe.Sizeof(rcv)), unix.CmsgSpace(4); got < want {
+		t.Errorf("room for the received control message: got %d, want %d", got, want)
+	}
+}
+
+// Offload is found where the kernel has it (5.0 and later), and it pays: one
+// system call each way for what would be 40.
+func TestOffloadUsed(t *testing.T) {
+	a := open(t, "127.0.0.1:0", Options{}, false)
+	b := open(t, "127.0.0.1:0", Options{}, false)
+	if s := a.Stats(); !s.GSO || !s.GRO {
+		t.Skipf("this kernel has no offload: %+v", s)
+	}
+	if err := a.Write([]Batch{{To: b.LocalAddr(), Data: random(48000), Segment: 1200}}); err != nil {
+		t.Fatal(err)
+	}
+	take(t, b, 40)
+	if got := a.Stats().WriteCalls; got != 1 {
+		t.Errorf("write calls: got %d, want 1", got)
+	}
+	if got := b.Stats().ReadCalls; got != 1 {
+		t.Errorf("read calls: got %d, want 1", got)
+	}
+}
+
+// A message that the kernel refuses to cut is sent again in single datagrams,
+// and the kernel isn't asked any more once that happened too often, or with EIO.
+func TestSegmentRefused(t *testing.T) {
+	b := open(t, "127.0.0.1:0", Options{}, true)
+	batches := []Batch{{To: b.LocalAddr(), Data: random(5000), Segment: 1000}}
+	for _, c := range []struct {
+		name    string
+		errno   unix.Errno
+		times   int
+		stillOn bool
+	}{
+		{"once", unix.EINVAL, 1, true},
+		{"nearly too often", unix.EINVAL, maxRefusals - 1, true},
+		{"too often", unix.EINVAL, maxRefusals, false},
+		{"no checksums", unix.EIO, 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := open(t, "127.0.0.1:0", Options{}, false)
+			if !a.Stats().GSO {
+				t.Skip("this kernel has no GSO")
+			}
+			s := &a.platform.send
+			for range c.times {
+				s.batches, s.at, s.plain = batches, cursor{}, -1
+				if n := a.fill(); n != 1 || s.msgs[0].hdr.Control == nil {
+					t.Fatalf("messages before the refusal: got %d, want 1 that is cut", n)
+				}
+				a.refused(c.errno)
+				if n := a.fill(); n != 5 || s.msgs[0].hdr.Control != nil {
+					t.Fatalf("messages after the refusal: got %d, want 5 single ones", n)
+				}
+				if err := a.platform.raw.Write(s.wait); err != nil {
+					t.Fatal(err)
+				}
+				got, _ := take(t, b, 5)
+				if joined := bytes.Join(got, nil); !bytes.Equal(joined, batches[0].Data) {
+					t.Fatalf("got %d bytes, want the batch", len(joined))
+				}
+			}
+			if got := a.Stats(); got.GSO != c.stillOn || got.SegmentRefused != uint64(c.times) {
+				t.Errorf("got GSO %v after %d refusals, want %v after %d",
+					got.GSO, got.SegmentRefused, c.stillOn, c.times)
+			}
+		})
+	}
+}
+
+// Control messages that make no sense leave a message as it came.
+func TestGluedSegmentOfGarbage(t *testing.T) {
+	for _, control := range [][]byte{nil, {1}, make([]byte, 16), make([]byte, 24), bytes.Repeat([]byte{0xff}, 64)} {
+		if got := gluedSegment(control, 1200); got != 1200 {
+			t.Errorf("control %x: got segment %d, want the whole 1200", control, got)
+		}
+	}
+}
+
+// A full send buffer makes a Write wait a little and then drop, never stay.
+func TestSendBufferFull(t *testing.T) {
+	a := open(t, "127.0.0.1:0", Options{}, false)
+	b := open(t, "127.0.0.1:0", Options{}, false)
+	s := &a.platform.send
+	full := s.try
+	s.try = func(fd uintptr) bool { s.full = true; return true }
+	s.wait = func(uintptr) bool { return false }
+	if err := a.Write([]Batch{{To: b.LocalAddr(), Data: random(100)}, {To: b.LocalAddr(), Data: random(200)}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Stats().WriteFull; got != 2 {
+		t.Errorf("dropped: got %d, want 2", got)
+	}
+	s.try = full
+	if err := a.Write([]Batch{{To: b.LocalAddr(), Data: []byte("room again")}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := take(t, b, 1); string(got[0]) != "room again" {
+		t.Errorf("got %d bytes, want those written when there was room", len(got[0]))
+	}
+}
