@@ -1,0 +1,66 @@
+package multicast
+
+import (
+	"time"
+
+	"rtmfp/group"
+)
+
+// StreamStats is a snapshot of one stream on this node. Counters run from when
+// the node began to carry the stream. The words are those of Adobe's
+// NetStreamMulticastInfo where it has them.
+type StreamStats struct {
+	Name string
+	Key  Key
+
+	Fragments  uint64 // unique fragments received (of a publisher: made)
+	Lost       uint64 // fragments that could not be had inside the window
+	Duplicates uint64 // copies received beyond the first
+
+	FragmentsPushedFromPeers    uint64 // first copies that a neighbor pushed
+	FragmentsRequestedFromPeers uint64 // first copies that were pulled
+	FragmentsPushedToPeers      uint64
+	FragmentsRequestedByPeers   uint64 // sent because they were pulled
+
+	BytesReceived        uint64 // fragments with their heads, duplicates included
+	BytesSent            uint64
+	ControlBytesReceived uint64 // descriptions, maps, requests
+	ControlBytesSent     uint64
+
+	PushesDropped   uint64 // not pushed because the neighbor's queue was full
+	PullsUnserved   uint64 // asked for but not held, or over the rate
+	PullsSent       uint64 // fragment requests, repeats included
+	SlicesRefused   uint64 // requests for a slice that this node turned down
+	ParentsReplaced uint64 // parents given up because they went silent or away
+	ParentsMoved    uint64 // parents left for a better one
+
+	Newest    uint64 // highest fragment id held
+	Held      int    // fragments in the window
+	HeldBytes int
+	Missing   int // fragments known of and wanted, but not held
+	Neighbors int // neighbors that carry the stream
+	Slices    [numSlices]SliceStats
+}
+
+// SliceStats says where a slice comes from and where it goes.
+type SliceStats struct {
+	Parent   group.PeerID   // who pushes it to this node; zero: nobody
+	Fed      bool           // there is a parent, or this node is the publisher
+	Depth    int            // hops from the publisher; 255: none known
+	Delay    time.Duration  // estimated one-way delay of the path from the publisher
+	Children []group.PeerID // to whom this node pushes it
+}
+
+// Counters are totals of the Service over all neighbors and streams.
+type Counters struct {
+	Malformed        uint64 // messages that could not be read, and were ignored
+	Unexpected       uint64 // messages that make no sense on their flow
+	OutOfWindow      uint64 // ids too far from the window to be tracked
+	NeighborsRefused uint64 // past Config.MaxNeighbors
+	StreamsRefused   uint64 // past Config.MaxStreams
+	FlowsRefused     uint64
+	EventsDropped    uint64 // past Config.MaxEvents
+}
+
+// Counters returns the totals.
+func (s *Service) Counters() Counters { return s.counters }
