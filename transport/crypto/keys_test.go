@@ -1,0 +1,277 @@
+package crypto
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// pair returns the keys of both ends of a session of each kind.
+func pairs(t testing.TB) map[string][2]*SessionKeys {
+	m := map[string][2]*SessionKeys{}
+	modern := IdentityOptions{}
+	legacy := IdentityOptions{Groups: []DHGroup{Group2}}
+	for _, c := range []struct {
+		name string
+		o    IdentityOptions
+		p    Policy
+	}{
+		{"AES-128-GCM", modern, Policy{}},
+		{"HMAC+SSEQ", legacy, Policy{AllowLegacy: true}},
+		{"HMAC", legacy, Policy{AllowLegacy: true, SSEQ: OnRequest}},
+		{"checksum+SSEQ", legacy, Policy{AllowLegacy: true, HMAC: OnRequest}},
+		{"checksum", legacy, Policy{AllowLegacy: true, HMAC: OnRequest, SSEQ: OnRequest}},
+	} {
+		ki, kr := agree(t, newIdentity(t, 1, c.o), newIdentity(t, 2, c.o), c.p, c.p)
+		m[c.name] = [2]*SessionKeys{ki, kr}
+	}
+	d := DefaultKeys()
+	m["default"] = [2]*SessionKeys{d, d}
+	return m
+}
+
+// MaxPacket is exactly what fits, at every size of datagram and also when the
+// sequence number grows.
+func TestMaxPacket(t *testing.T) {
+	for name, k := range pairs(t) {
+		for datagram := range 1300 {
+			n := k[0].MaxPacket(datagram)
+			if n == 0 {
+				continue
+			}
+			if got := seal(k[0], make([]byte, n), 1); len(got) > datagram {
+				t.Fatalf("%s: a packet of MaxPacket(%d) = %d bytes became a datagram of %d", name, datagram, n, len(got))
+			}
+			n = k[0].MaxPacket(datagram)
+			if got := seal(k[0], make([]byte, n+1), 1); len(got) <= datagram {
+				t.Fatalf("%s: MaxPacket(%d) = %d, but one byte more fits", name, datagram, n)
+			}
+		}
+	}
+}
+
+func TestOverheadSuffices(t *testing.T) {
+	legacy := IdentityOptions{Groups: []DHGroup{Group2}}
+	p := Policy{AllowLegacy: true, HMACLength: 32}
+	k, _ := agree(t, newIdentity(t, 1, legacy), newIdentity(t, 2, legacy), p, p)
+	k.packets.(*cbcKeys).next = math.MaxUint64 - 100
+	for n := range 32 {
+		if got := len(seal(k, make([]byte, n), 1)) - n; got > Overhead {
+			t.Errorf("a packet of %d bytes grew by %d, more than Overhead = %d", n, got, Overhead)
+		}
+	}
+}
+
+// Whatever byte of a datagram is changed, it is refused; and so is a shortened
+// one. A bare checksum lets one change in 65536 through, so it is left out.
+func TestTamper(t *testing.T) {
+	for name, k := range pairs(t) {
+		if name == "default" || name == "checksum" || name == "checksum+SSEQ" {
+			continue
+		}
+		d := seal(k[0], []byte("packet of some length, more than a block"), 7)
+		for at := sessionIDSize; at < len(d); at++ {
+			bad := bytes.Clone(d)
+			bad[at] ^= 0x10
+			if got, err := k[1].Open(bad); err == nil {
+				t.Fatalf("%s: byte %d changed: opened %x", name, at, got)
+			}
+		}
+		for n := range d {
+			if got, err := k[1].Open(bytes.Clone(d[:n])); err == nil {
+				t.Fatalf("%s: cut to %d bytes: opened %x", name, n, got)
+			}
+		}
+		if _, err := k[0].Open(bytes.Clone(d)); err == nil {
+			t.Errorf("%s: the sender's own packet opened: reflection", name)
+		}
+		if _, err := k[1].Open(d); err != nil {
+			t.Errorf("%s: the genuine packet after all that: %v", name, err)
+		}
+	}
+}
+
+func TestOpenErrors(t *testing.T) {
+	for name, k := range pairs(t) {
+		for n := range sessionIDSize + 16 {
+			if _, err := k[1].Open(make([]byte, n)); !errors.Is(err, ErrPacket) {
+				t.Errorf("%s: %d bytes: got %v, want ErrPacket", name, n, err)
+			}
+		}
+		if _, err := k[1].Open(make([]byte, 100)); err == nil {
+			t.Errorf("%s: 100 zero bytes opened", name)
+		}
+	}
+}
+
+// Within the window every packet is taken once, in any order; behind it none.
+func TestReplay(t *testing.T) {
+	for _, name := range []string{"AES-128-GCM", "HMAC+SSEQ", "checksum+SSEQ"} {
+		t.Run(name, func(t *testing.T) {
+			k := pairs(t)[name]
+			const n = 3 * ReplayWindow
+			datagrams := make([][]byte, n)
+			for i := range datagrams {
+				datagrams[i] = seal(k[0], fmt.Appendf(nil, "packet %d", i), 7)
+			}
+			open := func(i int) error {
+				_, err := k[1].Open(bytes.Clone(datagrams[i]))
+				return err
+			}
+			rng := rand.New(rand.NewPCG(1, 2))
+			// In blocks of half a window, shuffled, so that none falls out.
+			const block = ReplayWindow / 2
+			for from := 0; from < n; from += block {
+				for _, i := range rng.Perm(block) {
+					if err := open(from + i); err != nil {
+						t.Fatalf("packet %d: %v", from+i, err)
+					}
+				}
+			}
+			for i := range n {
+				if err := open(i); !errors.Is(err, ErrReplay) {
+					t.Fatalf("packet %d again: got %v, want ErrReplay", i, err)
+				}
+			}
+		})
+	}
+}
+
+// The window against a set of all numbers seen.
+func TestReplayWindowModel(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	var r replay
+	seen := map[uint64]bool{}
+	var next uint64
+	for range 200_000 {
+		var n uint64
+		switch rng.IntN(20) {
+		case 0:
+			n = next + rng.Uint64N(3*ReplayWindow)
+		case 1:
+			n = rng.Uint64N(next + 1)
+		default:
+			n = max(next, 1200) + 5 - rng.Uint64N(1200)
+		}
+		want := n >= next || next-n <= ReplayWindow && !seen[n]
+		if got := r.fresh(n); got != want {
+			t.Fatalf("fresh(%d) at next %d: got %v, want %v", n, next, got, want)
+		}
+		if want {
+			r.accept(n)
+			seen[n] = true
+			next = max(next, n+1)
+		}
+	}
+	if r.fresh(math.MaxUint64) {
+		t.Error("the largest number is fresh; nothing could follow it")
+	}
+}
+
+func TestExpand(t *testing.T) {
+	for _, c := range []struct {
+		low            uint32
+		expected, want uint64
+	}{
+		{0, 0, 0},
+		{5, 3, 5},
+		{0xffffffff, 0, 0xffffffff},
+		{0xffffffff, 0x1_0000_0000, 0xffffffff},
+		{0, 0xffffffff, 0x1_0000_0000},
+		{2, 0x5_ffff_fff0, 0x6_0000_0002},
+		{0xfffffff0, 0x6_0000_0002, 0x5_ffff_fff0},
+		{0x80000000, 0x6_0000_0001, 0x6_8000_0000},
+		{0x80000000, 0x6_0000_0000, 0x5_8000_0000},
+	} {
+		if got := expand(c.low, c.expected); got != c.want {
+			t.Errorf("expand(%#x, %#x): got %#x, want %#x", c.low, c.expected, got, c.want)
+		}
+	}
+}
+
+// Packet numbers go on over 32 bits, and a key is worn before that.
+func TestPacketNumberWraps(t *testing.T) {
+	k := pairs(t)["AES-128-GCM"]
+	from, to := k[0].packets.(*aeadKeys), k[1].packets.(*aeadKeys)
+	if k[0].Worn() {
+		t.Error("fresh keys are worn")
+	}
+	from.next, to.replay.next = 1<<32-3, 1<<32-3
+	for i := range 6 {
+		if _, err := k[1].Open(seal(k[0], []byte{1}, 9)); err != nil {
+			t.Fatalf("packet %d: %v", i, err)
+		}
+	}
+	if from.next != 1<<32+3 || !k[0].Worn() {
+		t.Errorf("next number %#x, worn %v", from.next, k[0].Worn())
+	}
+}
+
+func TestChecksum(t *testing.T) {
+	for _, c := range []struct {
+		b    []byte
+		want uint16
+	}{
+		{nil, 0xffff},
+		{[]byte{0x12}, ^uint16(0x12)}, // an odd byte is the low half of its word
+		{[]byte{0x12, 0x34}, ^uint16(0x1234)},
+		{[]byte{0xff, 0xff, 0x00, 0x02}, ^uint16(2)},
+		{[]byte{0xff, 0xff, 0x00, 0x01, 0x80}, ^uint16(0x81)},
+	} {
+		if got := checksum(c.b); got != c.want {
+			t.Errorf("checksum(%x): got %#04x, want %#04x", c.b, got, c.want)
+		}
+	}
+}
+
+func TestSealAndOpenDoNotAllocate(t *testing.T) {
+	for name, k := range pairs(t) {
+		buffer := make([]byte, 0, 1200+Overhead)
+		if got := testing.AllocsPerRun(500, func() {
+			b := buffer[:sessionIDSize+k[0].Headroom()+1200]
+			d := k[0].Seal(b, 0x01020304)
+			if SessionID(d) != 0x01020304 {
+				t.Fatal("session id")
+			}
+			if _, err := k[1].Open(d); err != nil {
+				t.Fatal(err)
+			}
+		}); got != 0 {
+			t.Errorf("%s: %v allocations per packet, want 0", name, got)
+		}
+	}
+}
+
+func BenchmarkSeal(b *testing.B) {
+	for _, name := range []string{"AES-128-GCM", "HMAC+SSEQ", "checksum"} {
+		k := pairs(b)[name]
+		b.Run(name, func(b *testing.B) {
+			buffer := make([]byte, 0, 1200+Overhead)
+			b.SetBytes(1200)
+			b.ReportAllocs()
+			for b.Loop() {
+				k[0].Seal(buffer[:sessionIDSize+k[0].Headroom()+1200], 1)
+			}
+		})
+	}
+}
+
+func BenchmarkSealOpen(b *testing.B) {
+	for _, name := range []string{"AES-128-GCM", "HMAC+SSEQ", "checksum"} {
+		k := pairs(b)[name]
+		b.Run(name, func(b *testing.B) {
+			buffer := make([]byte, 0, 1200+Overhead)
+			b.SetBytes(1200)
+			b.ReportAllocs()
+			for b.Loop() {
+				d := k[0].Seal(buffer[:sessionIDSize+k[0].Headroom()+1200], 1)
+				if _, err := k[1].Open(d); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
