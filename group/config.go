@@ -119,6 +119,8 @@ const (
 	maxAttempts    = 3  // failed dials in a row before a member is forgotten
 	partingGrace   = 10 * time.Second
 	randomLifetime = 60 * time.Second // a random neighbor is drawn anew after that
+	partingTime    = time.Second      // after a parting the far end is waited for no longer
+	ageUnit        = time.Second      // ages in reports are whole seconds
 	joinPatience   = time.Second      // silence of an introducer that is taken for assent
 	banTime        = 60 * time.Second // a peer that forged a proof is left alone
 )

@@ -1,79 +1,382 @@
 package group
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
+	"rtmfp/ring"
 )
 
-// Metadata of the flows of this package.
-var (
-	MetadataSession = []byte{0, 'G', 'R', 0x1c} // between members
-	MetadataChannel = []byte{0, 'G', 'C'}       // to and from an introducer
-)
-
-// Group is one node's part in one group.
+// Group is one node's part in one group. Make it with New; after Start, and
+// after every other call that takes an instant, call Advance, drain NextEvent,
+// and come back no later than Deadline.
+//
+// Links are shared between the groups of a node. A group holds an interest in
+// a link from when it dials, or is given an introducer on it, or accepts a
+// flow on it, until it calls Links.HangUp or is told LinkDown. It keeps no
+// interest in links that it is merely told of by LinkUp.
 type Group struct {
-	cfg    Config
-	links  Links
+	cfg     Config
+	links   Links
+	self    ring.Addr
+	started bool
+	left    bool // Leave was called
+	joined  bool
+	failed  bool // JoinFailed was given for the present set of introducers
+
+	own       []byte // addresses told by SetAddresses, as on the wire
+	reflexive []byte // addresses told by neighbors, likewise
+
+	byLink map[LinkID]*link
+	byFlow map[FlowID]flowRef
+	byRecv map[RecvID]recvRef
+
+	neighbors   []*link         // up, in the order in which they came
+	lingering   int             // links that have parted and wait for the far end to hear it
+	peerings    int             // links with a peering, whether up or being made
+	introducers []*link         // in the order in which they came
+	reach       ring.Set[*link] // proven members at the end of a link, neighbors or clients
+	clients     int
+
+	book    book
+	dialing int
+
+	dirty  bool // the choice of neighbors must be looked at
+	slow   bool // and links that are not needed be given up
+	limit  int  // the most neighbors, as of the last look
+	wanted int  // members wanted, as of the last look
+	picks  []*member
+	needed []*member // scratch for reports
+
+	timers clock.Queue[alarm]
+	tick   clock.Timer[alarm] // report and look
+	check  clock.Timer[alarm] // look for silent neighbors
+	ask    clock.Timer[alarm] // ask the introducers again
+	asked  clock.Time
+	asks   uint // questions without a neighbor since
+
 	events []Event
+	head   int
+	buf    []byte // scratch for messages
+	stats  Stats
 }
 
-// New returns a group that waits for Start.
+// alarm is what a timer is for.
+type alarm struct {
+	kind alarmKind
+	l    *link
+	m    *member
+}
+
+type alarmKind uint8
+
+const (
+	alarmTick     alarmKind = iota + 1
+	alarmCheck              // neighbors may be silent
+	alarmAsk                // introducers may be asked
+	alarmPeering            // a peering was not made in time, or a parting not answered
+	alarmNews               // a neighbor is told the news
+	alarmMember             // a dial took too long, or a member may be dialed again
+	alarmPatience           // an introducer did not object
+)
+
+// New returns a group that waits for Start. Self, Spec and Rand of the Config
+// must be set.
 func New(cfg Config, links Links) *Group {
+	if cfg.Spec == nil || cfg.Rand == nil || links == nil {
+		panic("BUG: a group needs a spec, a source of randomness, and links")
+	}
 	cfg.setDefaults()
-	return &Group{cfg: cfg, links: links}
+	g := &Group{
+		cfg:    cfg,
+		links:  links,
+		self:   ring.OfPeer(cfg.Self),
+		byLink: make(map[LinkID]*link),
+		byFlow: make(map[FlowID]flowRef),
+		byRecv: make(map[RecvID]recvRef),
+	}
+	g.book.init(cfg.MaxKnown)
+	g.tick.Owner = alarm{kind: alarmTick}
+	g.check.Owner = alarm{kind: alarmCheck}
+	g.ask.Owner = alarm{kind: alarmAsk}
+	return g
 }
 
-// Start begins: bootstrap peers of the spec are noted.
-func (g *Group) Start(now clock.Time) {}
+// Start begins membership. Bootstrap peers of the spec are dialed as soon as
+// there is a way to.
+func (g *Group) Start(now clock.Time) {
+	if g.started {
+		return
+	}
+	g.started = true
+	for _, p := range g.cfg.Spec.Bootstrap {
+		g.learn(now, p, now, nil, 0)
+	}
+	g.timers.Set(&g.tick, now.Add(jitter(g.cfg.Rand, g.cfg.ReportInterval)))
+}
 
-// SetAddresses tells which addresses of this node are reported to members.
-func (g *Group) SetAddresses(now clock.Time, addrs []element.Address) {}
+// SetAddresses tells at which addresses this node can be reached, as far as it
+// knows by itself; members report them. At most six are used.
+func (g *Group) SetAddresses(now clock.Time, addrs []element.Address) {
+	g.own = g.own[:0]
+	for i, a := range addrs {
+		if i == maxOwnAddrs {
+			break
+		}
+		g.own = element.AppendAddress(g.own, a)
+	}
+}
 
-// AddIntroducer: a link to an introducer is up.
-func (g *Group) AddIntroducer(now clock.Time, link LinkID, peer PeerID) {}
+// AddHint tells that peer may be a member, where it may be reached, and the
+// link, if any, behind which somebody may introduce it. It is linked with only
+// if that is of use.
+func (g *Group) AddHint(now clock.Time, peer PeerID, addrs []element.Address, via LinkID) {
+	var packed []byte
+	for _, a := range addrs {
+		packed = element.AppendAddress(packed, a)
+	}
+	g.learn(now, peer, now, packed, via)
+}
 
-// AddHint: peer may be a member.
-func (g *Group) AddHint(now clock.Time, peer PeerID, addrs []element.Address, via LinkID) {}
+// LinkUp tells that a link is open: the answer to a dial, or one that the far
+// end opened. The driver may tell of links that this group did not ask for.
+func (g *Group) LinkUp(now clock.Time, id LinkID, peer PeerID, incoming bool) {
+	if g.left {
+		if !incoming {
+			g.links.HangUp(now, id)
+		}
+		return
+	}
+	l := g.track(now, id, peer)
+	if l == nil {
+		return
+	}
+	m := g.book.get(peer)
+	if m == nil || !m.dialing {
+		return
+	}
+	g.endDial(m)
+	if m.link != nil && m.link != l {
+		// The member came by itself meanwhile, on another link.
+		g.release(now, l)
+		return
+	}
+	g.openPeering(now, l)
+}
 
-// LinkUp: a link is open, dialed by this group or not.
-func (g *Group) LinkUp(now clock.Time, link LinkID, peer PeerID, incoming bool) {}
+// track returns the record of a link, making it if there is room, nil if not.
+func (g *Group) track(now clock.Time, id LinkID, peer PeerID) *link {
+	l := g.byLink[id]
+	if l != nil {
+		if l.peer != peer {
+			panic(fmt.Sprintf("BUG: link %d to another peer than before", id))
+		}
+		return l
+	}
+	if peer == g.cfg.Self || len(g.byLink) >= g.cfg.MaxLinks {
+		g.stats.LinksRefused++
+		if m := g.book.get(peer); m != nil && m.dialing {
+			g.endDial(m)
+		}
+		g.links.HangUp(now, id)
+		return nil
+	}
+	l = &link{id: id, peer: peer, addr: ring.OfPeer(peer), since: now}
+	l.deadline.Owner = alarm{kind: alarmPeering, l: l}
+	l.newsTimer.Owner = alarm{kind: alarmNews, l: l}
+	g.byLink[id] = l
+	return l
+}
 
-// LinkDown: a link broke or was closed by the far end.
-func (g *Group) LinkDown(now clock.Time, link LinkID) {}
+// LinkDown tells that a link broke or was closed by the far end.
+func (g *Group) LinkDown(now clock.Time, id LinkID) {
+	l := g.byLink[id]
+	if l == nil {
+		return
+	}
+	g.endPeering(now, l, ReasonLost)
+	g.endClient(l)
+	g.endIntroducer(now, l)
+	g.forgetLink(l)
+}
 
-// DialFailed: a dial of this group came to nothing.
-func (g *Group) DialFailed(now clock.Time, peer PeerID) {}
+// DialFailed tells that nobody answered a dial.
+func (g *Group) DialFailed(now clock.Time, peer PeerID) {
+	m := g.book.get(peer)
+	if m == nil || !m.dialing {
+		return
+	}
+	g.endDial(m)
+	g.stats.DialsFailed++
+	g.blame(now, m)
+}
 
-// FlowOpened: the far end opened a flow.
-func (g *Group) FlowOpened(now clock.Time, link LinkID, recv RecvID, metadata []byte, reply FlowID) Delivery {
+// FlowOpened tells that the far end opened a flow with the metadata of one of
+// this package, and the sending flow that it is associated with, if any.
+// Answers on how to go on with it.
+func (g *Group) FlowOpened(now clock.Time, id LinkID, recv RecvID, metadata []byte, reply FlowID) Delivery {
+	l := g.byLink[id]
+	if l == nil || g.left {
+		return Reject
+	}
+	switch {
+	case string(metadata) == string(MetadataSession):
+		return g.sessionOpened(now, l, recv)
+	case string(metadata) == string(MetadataChannel):
+		return g.channelOpened(now, l, recv, reply)
+	}
 	return Reject
 }
 
-// Message: a message came on a flow of this group.
-func (g *Group) Message(now clock.Time, recv RecvID, msg []byte) {}
+// Message takes a message from a flow that was accepted.
+func (g *Group) Message(now clock.Time, recv RecvID, msg []byte) {
+	ref, ok := g.byRecv[recv]
+	if !ok || len(msg) == 0 {
+		return
+	}
+	switch ref.kind {
+	case recvSession:
+		g.sessionMessage(now, ref.l, recv, msg)
+	case recvJoin:
+		g.joinMessage(now, ref.l, recv, msg)
+	case recvAnswer:
+		g.answerMessage(now, ref.l, msg)
+	}
+}
 
-// FlowClosed: a receiving flow has ended.
-func (g *Group) FlowClosed(now clock.Time, recv RecvID) {}
+// FlowClosed tells that a receiving flow has ended.
+func (g *Group) FlowClosed(now clock.Time, recv RecvID) {
+	ref, ok := g.byRecv[recv]
+	if !ok {
+		return
+	}
+	delete(g.byRecv, recv)
+	l := ref.l
+	switch ref.kind {
+	case recvSession:
+		g.sessionClosed(now, l, recv)
+	case recvJoin:
+		g.endClient(l)
+		g.release(now, l)
+	case recvAnswer:
+		l.answers = 0
+	}
+}
 
-// FlowRejected: the far end refused or ended a sending flow.
-func (g *Group) FlowRejected(now clock.Time, flow FlowID) {}
+// FlowRejected tells that the far end refused a sending flow.
+func (g *Group) FlowRejected(now clock.Time, flow FlowID) {
+	ref, ok := g.byFlow[flow]
+	if !ok {
+		return
+	}
+	delete(g.byFlow, flow)
+	l := ref.l
+	switch ref.kind {
+	case flowSession:
+		g.sessionRejected(now, l, flow)
+	case flowJoin:
+		l.join = 0
+		g.joinRejected(now, l)
+	case flowAnswer:
+		l.answer = 0
+		g.endClient(l)
+		g.release(now, l)
+	}
+}
 
-// Leave parts from all neighbors in an orderly way.
-func (g *Group) Leave(now clock.Time) {}
+// Leave parts from all neighbors: they are told, and their links are hung up
+// when they have heard it, or after a second. Left reports when all is done.
+func (g *Group) Leave(now clock.Time) {
+	if g.left {
+		return
+	}
+	g.left = true
+	for len(g.neighbors) > 0 {
+		g.endPeering(now, g.neighbors[0], ReasonLeaving)
+	}
+	for _, id := range slices.Sorted(maps.Keys(g.byLink)) {
+		l := g.byLink[id]
+		g.endPeering(now, l, ReasonLeaving)
+		g.endClient(l)
+		g.endIntroducer(now, l)
+		g.release(now, l)
+	}
+	g.timers.Stop(&g.tick)
+	g.timers.Stop(&g.check)
+	g.timers.Stop(&g.ask)
+	for i := range g.book.known.Len() {
+		m := g.book.known.At(i).Value
+		m.dialing = false
+		g.timers.Stop(&m.timer)
+	}
+	g.dialing = 0
+}
+
+// Left reports whether Leave has finished: nobody is owed a word any more.
+func (g *Group) Left() bool {
+	return g.left && g.lingering == 0
+}
 
 // Advance does what is due at now.
-func (g *Group) Advance(now clock.Time) {}
+func (g *Group) Advance(now clock.Time) {
+	for t := g.timers.Pop(now); t != nil; t = g.timers.Pop(now) {
+		switch a := t.Owner; a.kind {
+		case alarmTick:
+			g.onTick(now)
+		case alarmCheck:
+			g.checkSilence(now)
+		case alarmAsk:
+			g.askIntroducers(now)
+		case alarmPeering:
+			g.peeringTimeout(now, a.l)
+		case alarmNews:
+			g.tellNews(now, a.l)
+		case alarmMember:
+			g.memberTimeout(now, a.m)
+		case alarmPatience:
+			g.joinedNow(a.l)
+		}
+	}
+	if g.dirty && g.started && !g.left {
+		g.look(now)
+	}
+}
 
-// Deadline returns when Advance must be called next, clock.Never if not at all.
-func (g *Group) Deadline() clock.Time { return clock.Never }
+func (g *Group) onTick(now clock.Time) {
+	g.timers.Set(&g.tick, now.Add(jitter(g.cfg.Rand, g.cfg.ReportInterval)))
+	g.expire(now)
+	if n := len(g.neighbors); n > 0 {
+		g.sendReport(now, g.neighbors[g.cfg.Rand.IntN(n)], true)
+	}
+	g.dirty, g.slow = true, true
+}
 
-// NextEvent returns the next event.
-func (g *Group) NextEvent() (Event, bool) { return Event{}, false }
+// Deadline returns when Advance must be called next, clock.Never if only input
+// can bring work.
+func (g *Group) Deadline() clock.Time { return g.timers.Next() }
 
-// ParseInitGroupID returns the group id in a session-init message, the first on
-// a flow with MetadataSession, so that a driver finds the group that it is for.
-func ParseInitGroupID(msg []byte) (id [32]byte, ok bool) { return id, false }
+// NextEvent returns the next event. Events are given in the order in which
+// things happened; drain them after each turn.
+func (g *Group) NextEvent() (Event, bool) {
+	if g.head == len(g.events) {
+		g.events, g.head = g.events[:0], 0
+		return Event{}, false
+	}
+	e := g.events[g.head]
+	g.head++
+	return e, true
+}
 
-// ParseJoinGroupID does the same for the first message on a flow with MetadataChannel.
-func ParseJoinGroupID(msg []byte) (id [32]byte, ok bool) { return id, false }
+func (g *Group) emit(e Event) { g.events = append(g.events, e) }
+
+// joinedNow notes the first success.
+func (g *Group) joinedNow(l *link) {
+	if g.joined || g.left {
+		return
+	}
+	g.joined = true
+	g.emit(Event{Kind: Joined, Link: l.id, Peer: l.peer})
+}

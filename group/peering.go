@@ -1,0 +1,485 @@
+package group
+
+import (
+	"rtmfp/internal/clock"
+	"rtmfp/internal/element"
+	"rtmfp/ring"
+)
+
+// link is what a group keeps of a link to another node: a peering with it as
+// a member, its service to us as an introducer, and ours to it as a client.
+type link struct {
+	id    LinkID
+	peer  PeerID
+	addr  ring.Addr
+	since clock.Time
+
+	// The peering. Each end opens one session flow and proves itself on it.
+	member    *member
+	out       FlowID // our session flow
+	in        RecvID // the far end's, proven
+	pending   RecvID // one that the far end opened and has not proven yet
+	features  Features
+	upSince   clock.Time
+	up        bool
+	awaiting  bool   // a report was sent and not answered yet
+	lingering bool   // parted; the far end has yet to hear it
+	closing   RecvID // its end means that the far end has heard it
+	asked     clock.Time
+	toldAt    clock.Time
+	news      []*member // of interest to the far end, not told yet
+	deadline  clock.Timer[alarm]
+	newsTimer clock.Timer[alarm]
+
+	// The far end as our introducer.
+	introducer bool
+	refused    bool   // it does not serve this group
+	join       FlowID // where we ask
+	answers    RecvID // where it answers
+	patience   *clock.Timer[alarm]
+
+	// The far end as our client.
+	client   RecvID // where it asks
+	answer   FlowID // where we answer
+	served   bool   // it may be told about members
+	servedAt clock.Time
+}
+
+type recvKind uint8
+
+const (
+	recvSession recvKind = iota + 1
+	recvJoin             // a client's questions
+	recvAnswer           // an introducer's answers
+)
+
+type recvRef struct {
+	l    *link
+	kind recvKind
+}
+
+type flowKind uint8
+
+const (
+	flowSession flowKind = iota + 1
+	flowJoin             // our questions to an introducer
+	flowAnswer           // our answers to a client
+)
+
+type flowRef struct {
+	l    *link
+	kind flowKind
+}
+
+// offers reports whether the far end has proven itself as a member that
+// understands all of f.
+func (l *link) offers(f Features) bool { return l.in != 0 && l.features&f == f }
+
+// active reports whether a peering is there or being made.
+func (l *link) active() bool { return l.out != 0 || l.in != 0 || l.pending != 0 }
+
+// openPeering opens our session flow and proves membership on it. The far end
+// need not answer one round trip for each message, so all three go at once.
+func (g *Group) openPeering(now clock.Time, l *link) {
+	if l.out != 0 || g.cfg.Spec.NoPeerToPeer {
+		return
+	}
+	g.endLinger(l)
+	if !l.active() {
+		g.peerings++
+	}
+	m := g.book.get(l.peer)
+	if m == nil {
+		m = g.addMember(l.peer, now)
+	}
+	g.attach(m, l)
+	l.out = g.links.OpenFlow(now, l.id, MetadataSession, 0, ClassControl)
+	g.byFlow[l.out] = flowRef{l, flowSession}
+	_, far := g.links.Nonces(l.id)
+	init := initMessage{
+		group:    g.cfg.Spec.ID(),
+		proof:    g.cfg.Spec.proofFor(far),
+		receiver: l.peer,
+		features: g.cfg.Features,
+	}
+	g.send(now, l.out, init.append(g.buf[:0]))
+	g.send(now, l.out, append(g.buf[:0], msgAccepted))
+	g.send(now, l.out, append(g.buf[:0], msgBegin))
+	if !l.up {
+		g.timers.Set(&l.deadline, now.Add(g.cfg.PeeringTimeout))
+	}
+}
+
+// send sends a message that was built in g.buf, reliably.
+func (g *Group) send(now clock.Time, flow FlowID, msg []byte) {
+	g.buf = msg[:0]
+	g.stats.MessagesSent++
+	g.stats.BytesSent += uint64(len(msg))
+	g.links.Send(now, flow, msg, clock.Never)
+}
+
+// attach binds a member to the link of its peering.
+func (g *Group) attach(m *member, l *link) {
+	if m.dialing {
+		g.endDial(m)
+	}
+	if m.link == nil {
+		g.fasten(m)
+	}
+	m.link, l.member = l, m
+}
+
+// detach gives the member of a peering that is over back to the book.
+func (g *Group) detach(l *link) {
+	m := l.member
+	l.member = nil
+	if m == nil || m.link != l {
+		return
+	}
+	m.link = nil
+	m.random = false
+	g.loosen(m)
+	g.dirty = true
+}
+
+// sessionOpened takes the far end's session flow on trust, for a while.
+func (g *Group) sessionOpened(now clock.Time, l *link, recv RecvID) Delivery {
+	if l.pending != 0 || g.cfg.Spec.NoPeerToPeer || g.banned(now, l.peer) {
+		g.stats.FlowsRefused++
+		return Reject
+	}
+	g.endLinger(l)
+	if !l.active() {
+		g.peerings++
+	}
+	if l.in == 0 || l.up {
+		g.timers.Set(&l.deadline, now.Add(g.cfg.PeeringTimeout))
+	}
+	l.pending = recv
+	g.byRecv[recv] = recvRef{l, recvSession}
+	return InOrder
+}
+
+// sessionMessage takes a message on a session flow.
+func (g *Group) sessionMessage(now clock.Time, l *link, recv RecvID, msg []byte) {
+	if recv == l.pending {
+		// Nothing counts before the proof.
+		if msg[0] == msgInit {
+			g.takeInit(now, l, recv, msg)
+		} else {
+			g.stats.MessagesIgnored++
+		}
+		return
+	}
+	switch msg[0] {
+	case msgAccepted:
+		// It says nothing that the init did not.
+	case msgBegin, msgBeginNearest:
+		g.begin(now, l)
+	case msgReport:
+		if l.up {
+			g.takeReport(now, l, msg)
+		}
+	case msgCloseRequest:
+		g.takeCloseRequest(now, l)
+	case msgBye:
+		if r, ok := parseBye(msg); ok {
+			g.endPeering(now, l, r)
+			g.release(now, l)
+		}
+	default:
+		g.stats.MessagesIgnored++
+	}
+}
+
+// takeInit checks the proof of the far end.
+func (g *Group) takeInit(now clock.Time, l *link, recv RecvID, msg []byte) {
+	m, ok := parseInit(msg)
+	near, _ := g.links.Nonces(l.id)
+	if !ok || m.receiver != g.cfg.Self || m.group != g.cfg.Spec.ID() || !g.cfg.Spec.proves(m.proof, near) {
+		g.stats.ProofsFailed++
+		g.refuse(now, l, ReasonUnproven)
+		return
+	}
+	known := g.book.get(l.peer)
+	if known != nil && known.link != nil && known.link != l {
+		// The member is back on another link, and has proven that it is that
+		// member, so the former link is of the past.
+		old := known.link
+		g.endPeering(now, old, ReasonReplaced)
+		g.release(now, old)
+	}
+	if l.in != 0 {
+		// It left and came back on the same link, and the end of its former
+		// flow was overtaken. Our flow belonged to the former peering too.
+		former := l.in
+		delete(g.byRecv, former)
+		l.pending = 0
+		g.endPeering(now, l, ReasonLeft)
+		l.pending = recv
+		g.byRecv[recv] = recvRef{l, recvSession}
+		g.peerings++
+	}
+	member := g.book.get(l.peer)
+	if member == nil {
+		g.book.tombs.Remove(l.peer)
+		member = g.addMember(l.peer, now)
+	}
+	member.heard, member.proven = now, true
+	g.attach(member, l)
+	l.pending, l.in, l.features = 0, recv, m.features
+	if !g.room(now, l) {
+		g.refuse(now, l, ReasonRefused)
+		return
+	}
+	g.openPeering(now, l)
+}
+
+// refuse ends a peering that was not made, telling the far end so.
+func (g *Group) refuse(now clock.Time, l *link, r Reason) {
+	recv := l.pending
+	if recv == 0 {
+		recv = l.in
+	}
+	m := l.member
+	g.endPeering(now, l, r)
+	g.endLinger(l)
+	g.links.RejectFlow(now, recv)
+	if r == ReasonUnproven {
+		if m == nil {
+			m = g.book.get(l.peer)
+		}
+		if m != nil && m.link == nil {
+			g.bury(now, m, banTime)
+		} else {
+			g.book.tombs.Add(l.peer, tombstone{at: now, banned: now.Add(banTime)})
+		}
+	}
+	g.release(now, l)
+}
+
+// begin makes the far end, which has proven itself, a neighbor.
+func (g *Group) begin(now clock.Time, l *link) {
+	if l.up || l.out == 0 {
+		return
+	}
+	l.up, l.upSince = true, now
+	g.timers.Stop(&l.deadline)
+	m := l.member
+	m.heard, m.lost, m.fails, m.notBefore = now, 0, 0, 0
+	if a := g.links.FarAddr(l.id); a.IsValid() {
+		// The way by which it came is the first to try should the link break.
+		here := element.AppendAddress(nil, element.Address{AddrPort: a, Origin: element.OriginObserved})
+		m.addresses = mergeAddresses(here, m.addresses)
+	}
+	g.neighbors = append(g.neighbors, l)
+	g.reach.Add(l.addr, l)
+	g.timers.Set(&g.check, earlier(g.check.When(), now.Add(g.cfg.Silence)))
+	g.asks = 0
+	g.stats.NeighborsUp++
+	g.dirty = true
+	g.emit(Event{Kind: NeighborUp, Link: l.id, Peer: l.peer, Session: l.in, Features: l.features})
+	g.joinedNow(l)
+	g.sendReport(now, l, true)
+	g.spread(now, m)
+}
+
+// endPeering ends whatever there is of a peering on l, from either side. The
+// link stays, lingering if the far end is still to hear of it; see release.
+func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
+	if !l.active() {
+		return
+	}
+	g.peerings--
+	g.timers.Stop(&l.deadline)
+	g.timers.Stop(&l.newsTimer)
+	l.news, l.awaiting = nil, false
+	if l.out != 0 {
+		if l.offers(FeatureBase) && (r == ReasonLeaving || r == ReasonParted || r == ReasonRefused) {
+			g.send(now, l.out, appendBye(g.buf[:0], r))
+		}
+		g.links.CloseFlow(now, l.out)
+		delete(g.byFlow, l.out)
+		l.out = 0
+	}
+	if _, open := g.byRecv[l.pending]; open {
+		delete(g.byRecv, l.pending)
+		g.links.RejectFlow(now, l.pending)
+	}
+	if _, open := g.byRecv[l.in]; open {
+		if r == ReasonLost || r == ReasonSilent {
+			delete(g.byRecv, l.in)
+		} else {
+			// Once the far end has closed its flow too, it has heard of the end
+			// of ours, and nothing is lost when the link is hung up.
+			l.lingering, l.closing = true, l.in
+			g.lingering++
+			g.timers.Set(&l.deadline, now.Add(partingTime))
+		}
+	}
+	l.in, l.pending = 0, 0
+	m := l.member
+	up := l.up
+	l.up, l.features = false, 0
+	g.detach(l)
+	if up {
+		g.removeNeighbor(l)
+		g.stats.NeighborsDown++
+		g.emit(Event{Kind: NeighborDown, Reason: r, Link: l.id, Peer: l.peer})
+	}
+	if m != nil && m.link == nil && !g.left {
+		g.afterPeering(now, l, m, r)
+	}
+}
+
+// afterPeering decides when, if ever, a former peer is to be dialed again.
+func (g *Group) afterPeering(now clock.Time, l *link, m *member, r Reason) {
+	switch r {
+	case ReasonLeft:
+		g.bury(now, m, 0)
+	case ReasonLost, ReasonSilent:
+		// Until somebody hears of it again it counts as gone, but a path that
+		// broke may come back.
+		m.heard = max(m.heard, g.links.LastHeard(l.id))
+		m.lost = max(now, 1)
+		g.blame(now, m)
+	case ReasonRefused, ReasonUnproven:
+		g.postpone(now, m, g.cfg.RetryMax/2)
+	case ReasonParted:
+		g.postpone(now, m, g.cfg.ReportInterval)
+	}
+}
+
+func (g *Group) removeNeighbor(l *link) {
+	for i, n := range g.neighbors {
+		if n == l {
+			g.neighbors = append(g.neighbors[:i], g.neighbors[i+1:]...)
+			break
+		}
+	}
+	if !l.served {
+		g.reach.Remove(l.addr)
+	}
+	g.dirty = true
+}
+
+// sessionClosed takes the end of the far end's session flow, which ends the
+// peering.
+func (g *Group) sessionClosed(now clock.Time, l *link, recv RecvID) {
+	if recv == l.closing {
+		g.endLinger(l)
+		g.release(now, l)
+		return
+	}
+	if recv == l.pending && l.up {
+		l.pending = 0
+		return
+	}
+	r := ReasonParted
+	if recv == l.pending {
+		r = ReasonUnproven
+	}
+	g.endPeering(now, l, r)
+	g.release(now, l)
+}
+
+// sessionRejected takes the far end's refusal of our session flow.
+func (g *Group) sessionRejected(now clock.Time, l *link, flow FlowID) {
+	if flow != l.out {
+		return
+	}
+	l.out = 0
+	if l.in == 0 && l.pending == 0 {
+		g.peerings--
+		g.timers.Stop(&l.deadline)
+		m := l.member
+		g.detach(l)
+		switch {
+		case m == nil || g.left:
+		case l.introducer && !m.proven:
+			g.forget(m) // it introduces members without being one
+		default:
+			g.postpone(now, m, g.cfg.RetryMax/2)
+		}
+	} else {
+		g.endPeering(now, l, ReasonRefused)
+	}
+	g.joinRejected(now, l)
+	g.release(now, l)
+}
+
+// peeringTimeout ends a peering that was not made in time, and the wait for a
+// far end that does not answer a parting.
+func (g *Group) peeringTimeout(now clock.Time, l *link) {
+	if l.lingering {
+		g.endLinger(l)
+		g.release(now, l)
+		return
+	}
+	if l.up {
+		// Only a second session flow was not proven.
+		if recv := l.pending; recv != 0 {
+			l.pending = 0
+			delete(g.byRecv, recv)
+			g.links.RejectFlow(now, recv)
+		}
+		return
+	}
+	g.stats.PeeringsTimedOut++
+	m := l.member
+	g.endPeering(now, l, ReasonParted)
+	if m != nil && m.link == nil && !g.left {
+		g.blame(now, m)
+	}
+	g.release(now, l)
+}
+
+// release gives up the interest in a link that serves nothing any more.
+func (g *Group) release(now clock.Time, l *link) {
+	if l.active() || l.lingering || l.client != 0 || (l.introducer && !g.left) || g.byLink[l.id] != l {
+		return
+	}
+	g.forgetLink(l)
+	g.links.HangUp(now, l.id)
+}
+
+// forgetLink drops the record of a link.
+func (g *Group) forgetLink(l *link) {
+	g.timers.Stop(&l.deadline)
+	g.timers.Stop(&l.newsTimer)
+	g.endLinger(l)
+	delete(g.byLink, l.id)
+}
+
+// endLinger ends the wait for the far end to close its session flow.
+func (g *Group) endLinger(l *link) {
+	if !l.lingering {
+		return
+	}
+	delete(g.byRecv, l.closing)
+	l.closing, l.lingering = 0, false
+	g.lingering--
+	g.timers.Stop(&l.deadline)
+}
+
+// checkSilence ends peerings with those that nothing was heard of for too long.
+func (g *Group) checkSilence(now clock.Time) {
+	next := clock.Never
+	for i := 0; i < len(g.neighbors); {
+		l := g.neighbors[i]
+		due := max(g.links.LastHeard(l.id), l.upSince).Add(g.cfg.Silence)
+		if due > now {
+			next = earlier(next, due)
+			i++
+			continue
+		}
+		g.stats.NeighborsSilent++
+		g.endPeering(now, l, ReasonSilent) // takes it out of the list
+		g.endClient(l)
+		if l.introducer {
+			g.endIntroducer(now, l)
+		}
+		g.release(now, l)
+	}
+	g.timers.Set(&g.check, next)
+}

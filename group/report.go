@@ -1,0 +1,222 @@
+package group
+
+import (
+	"rtmfp/internal/clock"
+	"rtmfp/internal/element"
+	"rtmfp/ring"
+)
+
+// sendReport tells a neighbor of the members that it needs, as far as they are
+// known here: not those that this node likes, but those that the same choice
+// would make from the neighbor's place on the ring.
+func (g *Group) sendReport(now clock.Time, l *link, awaiting bool) {
+	b := g.reportHeader(l, false)
+	for _, m := range g.needs(l) {
+		b = g.appendReported(now, b, m)
+	}
+	l.awaiting = awaiting
+	l.toldAt = now
+	l.news = l.news[:0]
+	g.timers.Stop(&l.newsTimer)
+	g.stats.ReportsSent++
+	g.send(now, l.out, b)
+}
+
+// reportHeader begins a report in g.buf.
+func (g *Group) reportHeader(l *link, notice bool) []byte {
+	var seen, own [64]byte
+	h := reportHeader{notice: notice}
+	if a := g.links.FarAddr(l.id); a.IsValid() {
+		h.reflexive = element.AppendAddress(seen[:0], element.Address{AddrPort: a, Origin: element.OriginObserved})
+	}
+	// Introducers come first: with their help the rest is not needed.
+	list := own[:0]
+	for i, in := range g.introducers {
+		if a := g.links.FarAddr(in.id); a.IsValid() && i < 2 {
+			list = element.AppendAddress(list, element.Address{AddrPort: a, Origin: element.OriginRelay})
+		}
+	}
+	list = mergeAddresses(list, g.own)
+	h.addresses = mergeAddresses(list, g.reflexive)
+	return h.append(g.buf[:0])
+}
+
+// appendReported appends one member to a report.
+func (g *Group) appendReported(now clock.Time, b []byte, m *member) []byte {
+	var room [64]byte
+	r := reported{peer: m.peer, age: now.Sub(m.heard), addresses: m.addresses}
+	if m.link != nil && m.link.up {
+		r.age = now.Sub(max(g.links.LastHeard(m.link.id), m.heard))
+		// Where its packets come from is the best known of its addresses.
+		if a := g.links.FarAddr(m.link.id); a.IsValid() {
+			first := element.AppendAddress(room[:0], element.Address{AddrPort: a, Origin: element.OriginObserved})
+			r.addresses = mergeAddresses(first, m.addresses)
+		}
+	}
+	return r.append(b)
+}
+
+// needs returns the members that the far end of l needs, at most maxReported.
+// The slice is good until the next call.
+func (g *Group) needs(l *link) []*member {
+	list := g.needed[:0]
+	skip := func(m *member) bool {
+		switch {
+		case m.peer == l.peer || m.suspect():
+			return true
+		case m.link == nil:
+			return m.fails > 0
+		default:
+			return !m.link.up && !m.proven // perhaps an introducer that is not a member
+		}
+	}
+	add := func(m *member) {
+		if len(list) == maxReported || skip(m) {
+			return
+		}
+		for _, have := range list {
+			if have == m {
+				return
+			}
+		}
+		list = append(list, m)
+	}
+	known := &g.book.known
+	n := known.Len()
+	if n+1 <= g.cfg.FullMesh {
+		for i := range n {
+			add(known.At(i).Value)
+		}
+		g.needed = list[:0]
+		return list
+	}
+	// One more on either side than is wanted, in case that one is gone.
+	for k, got := 0, 0; got <= ringSide; k++ {
+		it, ok := known.Above(l.addr, k)
+		if !ok {
+			break
+		}
+		if !skip(it.Value) {
+			add(it.Value)
+			got++
+		}
+	}
+	for k, got := 0, 0; got <= ringSide; k++ {
+		it, ok := known.Below(l.addr, k)
+		if !ok {
+			break
+		}
+		if !skip(it.Value) {
+			add(it.Value)
+			got++
+		}
+	}
+	for step := halfRing; step != (ring.Addr{}) && len(list) < maxReported-reportTail; step = step.Half() {
+		up, _ := known.Nearest(l.addr.Add(step))
+		down, _ := known.Nearest(l.addr.Sub(step))
+		if near, ok := known.Above(l.addr, ringSide-1); ok && step.Less(l.addr.Up(near.Addr)) {
+			break
+		}
+		add(up.Value)
+		add(down.Value)
+	}
+	for range reportTail {
+		add(known.At(g.cfg.Rand.IntN(n)).Value)
+	}
+	g.needed = list[:0]
+	return list
+}
+
+// halfRing is 2^255.
+var halfRing = ring.Addr{0: 0x80}
+
+// needsOne reports whether the far end of l needs m: in a full mesh everybody
+// needs everybody, otherwise those who are among each other's nearest.
+func (g *Group) needsOne(l *link, m *member) bool {
+	known := &g.book.known
+	n := known.Len()
+	if n+1 <= g.cfg.FullMesh {
+		return true
+	}
+	i, _ := known.Search(l.addr)
+	j, _ := known.Search(m.addr)
+	up := ((j-i)%n + n) % n
+	return up <= ringSide || n-up <= ringSide
+}
+
+// spread tells those neighbors that need it of a new neighbor.
+func (g *Group) spread(now clock.Time, m *member) {
+	for _, l := range g.neighbors {
+		if l.member == m || len(l.news) == maxReported || !g.needsOne(l, m) {
+			continue
+		}
+		l.news = append(l.news, m)
+		if l.newsTimer.When() == clock.Never {
+			g.timers.Set(&l.newsTimer, max(now.Add(g.cfg.NoticeDelay), l.toldAt.Add(g.cfg.NoticeInterval)))
+		}
+	}
+}
+
+// tellNews tells a neighbor what was collected for it. Older members don't
+// know of news and get a report in full.
+func (g *Group) tellNews(now clock.Time, l *link) {
+	if !l.up || len(l.news) == 0 {
+		return
+	}
+	if !l.offers(FeatureBase) {
+		g.sendReport(now, l, true)
+		return
+	}
+	b := g.reportHeader(l, true)
+	told := 0
+	for _, m := range l.news {
+		if m.link != nil && m.link.up {
+			b = g.appendReported(now, b, m)
+			told++
+		}
+	}
+	l.news = l.news[:0]
+	if told == 0 {
+		return
+	}
+	l.toldAt = now
+	g.stats.NoticesSent++
+	g.send(now, l.out, b)
+}
+
+// takeReport learns from a report and answers it, unless it is an answer.
+func (g *Group) takeReport(now clock.Time, l *link, msg []byte) {
+	h, rest, ok := parseReportHeader(msg)
+	if !ok {
+		g.stats.MessagesIgnored++
+		return
+	}
+	g.stats.ReportsTaken++
+	l.member.addresses = mergeAddresses(mergeAddresses(nil, h.addresses), l.member.addresses)
+	if a, n := element.ConsumeAddress(h.reflexive); n != 0 && usable(a) && !hasAddress(g.reflexive, a) {
+		// The two latest are kept; whoever lies about them spoils no more.
+		one := element.AppendAddress(nil, element.Address{AddrPort: a.AddrPort, Origin: element.OriginObserved})
+		if _, first := element.ConsumeAddress(g.reflexive); first != 0 {
+			one = append(one, g.reflexive[:first]...)
+		}
+		g.reflexive = one
+	}
+	for i := 0; len(rest) > 0 && i < maxReported; i++ {
+		r, n := consumeReported(rest)
+		if n == 0 {
+			g.stats.MessagesIgnored++
+			break
+		}
+		rest = rest[n:]
+		// Ages are rounded down to seconds, so it may have been a second ago
+		// more than is said. Being too young would raise the dead.
+		g.learn(now, r.peer, now.Add(-r.age-ageUnit), r.addresses, l.id)
+	}
+	switch {
+	case h.notice:
+	case l.awaiting:
+		l.awaiting = false
+	default:
+		g.sendReport(now, l, false)
+	}
+}

@@ -1,0 +1,79 @@
+package group
+
+import (
+	"iter"
+	"time"
+
+	"rtmfp/ring"
+)
+
+// Stats counts what a group has done since it was made.
+type Stats struct {
+	NeighborsUp      uint64
+	NeighborsDown    uint64
+	NeighborsSilent  uint64 // of those down: nothing was heard of them
+	Dials            uint64
+	DialsFailed      uint64
+	PeeringsTimedOut uint64 // the far end did not prove itself in time
+	PeeringsRefused  uint64 // members that asked to be neighbors when there was no room
+	LinksTrimmed     uint64 // given up because there were too many
+	LinksRefused     uint64 // not tracked, Config.MaxLinks was reached
+	FlowsRefused     uint64 // flows that should not have been opened, or were too many
+	ProofsFailed     uint64 // from nodes that do not know the groupspec, or lied
+	JoinsServed      uint64 // questions of clients that were answered
+	JoinsRefused     uint64 // questions without proof, for other groups, or too often
+	MembersEvicted   uint64 // forgotten because of Config.MaxKnown
+	CloseRequests    uint64
+	ReportsSent      uint64
+	NoticesSent      uint64
+	ReportsTaken     uint64
+	MessagesSent     uint64
+	BytesSent        uint64 // in messages of this package
+	MessagesIgnored  uint64 // malformed, unknown, or out of place
+}
+
+// Stats returns the counters.
+func (g *Group) Stats() Stats { return g.stats }
+
+// Spec returns the groupspec.
+func (g *Group) Spec() *Spec { return g.cfg.Spec }
+
+// Joined reports whether this node has been let in.
+func (g *Group) Joined() bool { return g.joined }
+
+// Neighbor describes a neighbor.
+type Neighbor struct {
+	Link     LinkID
+	Peer     PeerID
+	Address  ring.Addr
+	Session  RecvID   // its session flow
+	Features Features // what it offers
+	RTT      time.Duration
+	Wanted   bool // this end wants the link; otherwise only the far end does
+}
+
+// Neighbors yields the neighbors in the order in which they came. Nothing else
+// may be called on the group meanwhile.
+func (g *Group) Neighbors() iter.Seq[Neighbor] {
+	return func(yield func(Neighbor) bool) {
+		for _, l := range g.neighbors {
+			n := Neighbor{l.id, l.peer, l.addr, l.in, l.features, g.links.RTT(l.id), l.member.wanted}
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// NeighborCount returns the number of neighbors.
+func (g *Group) NeighborCount() int { return len(g.neighbors) }
+
+// Clients returns the number of nodes that this one serves as an introducer.
+func (g *Group) Clients() int { return g.clients }
+
+// Estimate returns how many members the group has, this one included, judging
+// from the density of the ring around this node.
+func (g *Group) Estimate() int { return g.book.known.Estimate(g.self, ringSide) }
+
+// Limit returns the number of neighbors above which links are given up.
+func (g *Group) Limit() int { return g.limit }
