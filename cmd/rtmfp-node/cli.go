@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"rtmfp/group"
+	"rtmfp/node"
+)
+
+// cli is the command line.
+type cli struct {
+	Group   groupCmd   `cmd:"" help:"Make and explain groupspecs."`
+	Run     runCmd     `cmd:"" help:"Run a swarm node that relays and introduces."`
+	Publish publishCmd `cmd:"" help:"Publish an MPEG-TS stream to a group."`
+	Play    playCmd    `cmd:"" help:"Play a stream of a group to a file, a pipe, or over HTTP."`
+	Demo    demoCmd    `cmd:"" help:"Show a whole swarm in one process, with a page to watch it."`
+	Version versionCmd `cmd:"" help:"Print the program's version."`
+}
+
+const description = `A node of RTMFP groups: live streams that the viewers relay to each other.
+
+Try: rtmfp-node demo`
+
+// parse reads a command line. helped says that help was asked for and printed.
+func parse(e *env, args []string) (kctx *kong.Context, helped bool, err error) {
+	parser, err := kong.New(&cli{},
+		kong.Name("rtmfp-node"),
+		kong.Description(description),
+		kong.Writers(e.stdout, e.console),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Help(printHelp),
+	)
+	if err != nil {
+		panic("BUG: " + err.Error()) // the struct above is malformed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	kctx, err = parser.Parse(args)
+	if err != nil && !helped {
+		what := "rtmfp-node"
+		if p, ok := err.(*kong.ParseError); ok && p.Context != nil {
+			if s := p.Context.Selected(); s != nil {
+				what = s.FullPath()
+			}
+		}
+		err = failf(exitUsage, "%w (see \"%s --help\")", err, what)
+	}
+	return kctx, helped, err
+}
+
+// exitCodeHelp stands at the end of the program's own help.
+const exitCodeHelp = `
+Exit codes:
+  0  done, or ended by ^C or SIGTERM in an orderly way
+  1  something failed while running
+  2  the command line is wrong: a flag, a groupspec, a URL
+  3  no introducer answered, or it did not admit this node
+  4  the input can't be read, is not MPEG-TS, or ends within a packet
+  5  an address to listen on is taken
+  6  the stream did not appear in time (play --wait)
+`
+
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+		return err
+	}
+	if ctx.Selected() == nil {
+		_, err := fmt.Fprint(ctx.Stdout, exitCodeHelp)
+		return err
+	}
+	return nil
+}
+
+// spec is a groupspec on the command line, or @FILE that holds one.
+type spec struct{ *group.Spec }
+
+// UnmarshalText parses a groupspec, or reads the file that it names.
+func (s *spec) UnmarshalText(text []byte) (err error) {
+	if name, ok := strings.CutPrefix(string(text), "@"); ok {
+		if text, err = os.ReadFile(name); err != nil {
+			return err
+		}
+	}
+	s.Spec, err = group.ParseSpec(string(text))
+	return err
+}
+
+// bootURL is the checked URL of an introducer.
+type bootURL string
+
+// UnmarshalText checks a URL without resolving its host.
+func (u *bootURL) UnmarshalText(text []byte) error {
+	*u = bootURL(text)
+	return node.ParseBootstrap(string(text))
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"sync"
+	"time"
+)
+
+// every calls f now and then again after each interval, on a goroutine of its
+// own, until stop is called. When stop has returned f is not called anymore.
+func every(interval time.Duration, f func(now time.Time)) (stop func()) {
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		f(time.Now())
+		for {
+			select {
+			case now := <-t.C:
+				f(now)
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(quit)
+		<-ended
+	})
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"text/tabwriter"
+
+	"rtmfp/group"
+)
+
+// groupCmd is the family of commands about groupspecs.
+type groupCmd struct {
+	New  groupNewCmd  `cmd:"" help:"Print a new groupspec."`
+	Show groupShowCmd `cmd:"" help:"Explain a groupspec."`
+}
+
+// groupNewCmd prints a groupspec.
+type groupNewCmd struct {
+	Name            string `required:"" help:"Name of the group." placeholder:"NAME"`
+	Multicast       bool   `help:"The group carries live streams. Implied if none of the four kinds is asked for."`
+	Posting         bool   `help:"The group carries posts."`
+	Routing         bool   `help:"The group carries directed routing."`
+	Replication     bool   `help:"The group carries object replication."`
+	ServerChannel   bool   `negatable:"" default:"true" help:"Members may find each other through introducers. On by default."`
+	Unique          bool   `help:"Add a random tag, so that nobody else makes the same group by its name."`
+	PublishPassword string `help:"Password without which nobody may publish. The printed groupspec carries it; give viewers what \"group show --public\" prints." placeholder:"TEXT"`
+	PostingPassword string `help:"Password without which nobody may post, likewise." placeholder:"TEXT"`
+	SpecVersion     int    `default:"2" enum:"1,2" help:"Version of the groupspec, 1 or 2. Default: 2." placeholder:"N"`
+}
+
+// Help describes the command with examples.
+func (*groupNewCmd) Help() string {
+	return `
+A groupspec is the text that names a group: its name and what it carries. Everybody with the same text is in the same group, and members prove to each other that they know it, so treat it like a key to the group.
+
+Examples:
+
+    rtmfp-node group new --name party
+    rtmfp-node group new --name party --multicast --posting --unique
+    rtmfp-node group new --name tv --publish-password "only me"
+`
+}
+
+// Run prints the groupspec on stdout.
+func (c *groupNewCmd) Run(e *env) error {
+	f := group.SpecFields{
+		Version:       c.SpecVersion,
+		Name:          c.Name,
+		Multicast:     c.Multicast || !(c.Posting || c.Routing || c.Replication),
+		Posting:       c.Posting,
+		Routing:       c.Routing,
+		Replication:   c.Replication,
+		ServerChannel: c.ServerChannel,
+	}
+	if c.Unique {
+		f.Unique = make([]byte, 32)
+		rand.Read(f.Unique)
+	}
+	password := func(text string) (*group.PasswordHash, string) {
+		if text == "" {
+			return nil, ""
+		}
+		salt := make([]byte, 16)
+		rand.Read(salt)
+		return group.HashPassword(text, salt), text
+	}
+	f.PublishPassword, f.PublishAuth = password(c.PublishPassword)
+	f.PostingPassword, f.PostingAuth = password(c.PostingPassword)
+	s, err := group.NewSpec(f)
+	if err != nil {
+		return failf(exitUsage, "%w", err)
+	}
+	_, err = fmt.Fprintln(e.stdout, s)
+	return err
+}
+
+// groupShowCmd explains a groupspec.
+type groupShowCmd struct {
+	Public bool `help:"Print only the groupspec without the passwords that it carries, for those who shall not publish or post."`
+	Spec   spec `arg:"" help:"Groupspec, or @FILE that holds one."`
+}
+
+// Help describes the command with examples.
+func (*groupShowCmd) Help() string {
+	return `
+Examples:
+
+    rtmfp-node group show G:027f020101010c060e706172747900
+    rtmfp-node group show @group.txt
+    rtmfp-node group show --public "$SPEC"
+`
+}
+
+// Run prints the explanation on stdout.
+func (c *groupShowCmd) Run(e *env) error {
+	if c.Public {
+		_, err := fmt.Fprintln(e.stdout, c.Spec.WithoutAuthorizations())
+		return err
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	for _, l := range c.Spec.Explain() {
+		fmt.Fprintf(w, "%s\t%s\n", l.Label, l.Text)
+	}
+	return w.Flush()
+}

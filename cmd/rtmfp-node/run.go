@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"rtmfp/node"
+)
+
+// runCmd runs a node that relays what its groups carry and introduces others.
+type runCmd struct {
+	Listen    string    `default:":1935" help:"UDP address to listen on, HOST:PORT. Default: :1935." placeholder:"ADDR"`
+	Group     []spec    `required:"" sep:"none" help:"Groupspec, or @FILE that holds one. May be repeated." placeholder:"SPEC"`
+	Bootstrap []bootURL `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin." placeholder:"URL"`
+	nodeFlags
+}
+
+// Help describes the command with examples.
+func (*runCmd) Help() string {
+	return `
+Joins its groups, relays every stream that they carry, and introduces newcomers to the members. The URLs under which others reach it are printed on stdout. Runs until ^C or SIGTERM, and then leaves the groups in an orderly way.
+
+Examples:
+
+    rtmfp-node run --group "$SPEC"
+    rtmfp-node run --listen 127.0.0.1:1935 --group "$SPEC" --identity none
+    rtmfp-node run --listen :2000 --group "$SPEC" --bootstrap rtmfp://seed.example.org
+`
+}
+
+// Run runs the node until ctx ends.
+func (c *runCmd) Run(ctx context.Context, e *env) error {
+	c.bootstrap = c.Bootstrap
+	// Until the node is in its groups only errors are of interest: a join that
+	// fails says why in one line.
+	level := new(slog.LevelVar)
+	level.Set(slog.LevelError)
+	n, err := c.start(ctx, e, node.Config{Listen: c.Listen, Introduce: true, RelayAll: true}, level)
+	if err != nil {
+		return err
+	}
+	defer c.stop(n)
+	for _, u := range urlsOf(n.Addr()) {
+		if _, err := fmt.Fprintln(e.stdout, u); err != nil {
+			return err
+		}
+	}
+	var groups []*node.Group
+	for _, s := range c.Group {
+		g, err := n.Join(ctx, s.String())
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return joinError(err, &c.nodeFlags)
+		}
+		groups = append(groups, g)
+	}
+	level.Set(slog.LevelInfo)
+	log := c.logger(e, level)
+	log.Info("running", "id", n.ID(), "listen", n.Addr(), "groups", len(groups))
+
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			log.Info("leaving")
+			return nil
+		case <-n.Done():
+			return failf(exitFailure, "the node stopped by itself; see the log above")
+		case <-tick.C:
+			c.showStatus(e, n, groups)
+		}
+	}
+}
+
+func (c *runCmd) showStatus(e *env, n *node.Node, groups []*node.Group) {
+	if c.Quiet {
+		return
+	}
+	var neighbors, streams int
+	for _, g := range groups {
+		s := g.Stats()
+		neighbors += s.Neighbors
+		streams += len(s.Streams)
+	}
+	s := n.Stats()
+	e.console.setStatus(fmt.Sprintf("%d neighbors, %d streams, in %s, out %s",
+		neighbors, streams, bytesText(s.BytesIn), bytesText(s.BytesOut)))
+}
