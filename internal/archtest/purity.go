@@ -58,7 +58,7 @@ var bannedOf = map[string]map[string]string{
 // checkPurity returns what a deterministic state machine may not contain, in
 // those files of s for which want is true.
 func checkPurity(s *source, want func(*ast.File) bool) []string {
-	c := &purity{source: s}
+	c := &purity{source: s, sorted: make(map[*ast.Ident]bool)}
 	for _, f := range s.files {
 		if want(f) {
 			c.file(f)
@@ -102,6 +102,10 @@ type purity struct {
 	*source
 	found []finding
 	free  map[int]bool // lines of the file that a comment declares order-free
+
+	// sorted holds the maps.Keys and maps.Values that slices.Sorted puts in
+	// order: values that compare equal can't be told apart.
+	sorted map[*ast.Ident]bool
 }
 
 func (c *purity) complain(at ast.Node, format string, args ...any) {
@@ -170,6 +174,8 @@ func (c *purity) node(n ast.Node) bool {
 		}
 	case *ast.RangeStmt:
 		c.ranged(n)
+	case *ast.CallExpr:
+		c.called(n)
 	case *ast.Ident:
 		c.use(n)
 	case *ast.AssignStmt:
@@ -219,6 +225,28 @@ func (c *purity) mapOrder(at ast.Node, what string) {
 	}
 }
 
+// called looks for slices.Sorted(maps.Keys(m)).
+func (c *purity) called(n *ast.CallExpr) {
+	if len(n.Args) != 1 || !c.isFunc(n.Fun, "slices", "Sorted") {
+		return
+	}
+	if inner, ok := n.Args[0].(*ast.CallExpr); ok {
+		if sel, ok := inner.Fun.(*ast.SelectorExpr); ok {
+			c.sorted[sel.Sel] = true
+		}
+	}
+}
+
+// isFunc reports whether an expression names a function of a package.
+func (c *purity) isFunc(e ast.Expr, pkg, name string) bool {
+	sel, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	fn, ok := c.info.Uses[sel.Sel].(*types.Func)
+	return ok && fn.Pkg() != nil && fn.Pkg().Path() == pkg && fn.Name() == name && fn.Signature().Recv() == nil
+}
+
 // use checks a name that the file mentions.
 func (c *purity) use(id *ast.Ident) {
 	obj := c.info.Uses[id]
@@ -237,7 +265,7 @@ func (c *purity) use(id *ast.Ident) {
 		if why, ok := bannedOf[path][name]; ok {
 			c.complain(id, "%s.%s: %s", path, name, why)
 		}
-		if path == "maps" && (name == "All" || name == "Keys" || name == "Values") {
+		if path == "maps" && (name == "All" || name == "Keys" || name == "Values") && !c.sorted[id] {
 			c.mapOrder(id, "maps."+name)
 		}
 	}

@@ -147,8 +147,14 @@ func TestPurity(t *testing.T) {
 		{"map by iterator", `"maps"; "slices"`, `
 			func f(m map[int]int) []int { return slices.Collect(maps.Keys(m)) }`, []string{"maps.Keys"}},
 		{"sorted map by iterator", `"maps"; "slices"`, `
+			func f(m map[int]int) []int { return slices.Sorted(maps.Keys(m)) }`, nil},
+		{"map sorted by some of it", `"maps"; "slices"`, `
+			func f(m map[string]int) []string {
+				return slices.SortedFunc(maps.Keys(m), func(a, b string) int { return len(a) - len(b) })
+			}`, []string{"maps.Keys"}},
+		{"iterator that can't matter", `"maps"; "slices"`, `
 			func f(m map[int]int) []int {
-				return slices.Sorted(maps.Keys(m)) // order-free: sorted at once
+				return slices.Collect(maps.Keys(m)) // order-free: the caller sorts
 			}`, nil},
 		{"map order that can't matter", ``, `
 			func f(m map[int]int) (sum int) {
