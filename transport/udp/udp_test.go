@@ -305,6 +305,52 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// Both directions of a socket run at once, beside those who look at its
+// figures; the race detector watches.
+func TestBothDirections(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			const rounds = 200
+			ends := [2]*Conn{open(t, "127.0.0.1:0", k.options, k.portable), open(t, "127.0.0.1:0", k.options, k.portable)}
+			received := make(chan int, 2)
+			for i, c := range ends {
+				to := ends[1-i].LocalAddr()
+				go func() {
+					n := 0
+					defer func() { received <- n }()
+					in := c.NewInbox()
+					for n < rounds*3 {
+						packets, err := c.Read(in)
+						if err != nil {
+							t.Errorf("read after %d datagrams: %v", n, err)
+							return
+						}
+						for j := range packets {
+							for packets[j].Next() != nil {
+								n++
+							}
+						}
+					}
+				}()
+				go func() {
+					data := random(2500)
+					for range rounds {
+						if err := c.Write([]Batch{{To: to, Data: data, Segment: 1000}}); err != nil {
+							t.Errorf("write: %v", err)
+						}
+						_ = c.Stats()
+					}
+				}()
+			}
+			for range ends {
+				if got := <-received; got != rounds*3 {
+					t.Errorf("datagrams: got %d, want %d", got, rounds*3)
+				}
+			}
+		})
+	}
+}
+
 func TestListenErrors(t *testing.T) {
 	c := open(t, "127.0.0.1:0", Options{}, false)
 	_, err := Listen(c.LocalAddr().String(), Options{})
