@@ -56,7 +56,7 @@ func unpad(got, want []byte) []byte {
 
 func exchange(t *testing.T, from, to *SessionKeys) {
 	t.Helper()
-	for n := range 300 {
+	for n := 1; n <= 300; n++ { // a packet has at least its header
 		packet := bytes.Repeat([]byte{1}, n)
 		d := seal(from, packet, 0xdeadbeef)
 		if got := SessionID(d); got != 0xdeadbeef {
