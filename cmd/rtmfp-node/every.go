@@ -28,3 +28,13 @@ func every(interval time.Duration, f func(now time.Time)) (stop func()) {
 		<-ended
 	})
 }
+
+// after calls f once d has gone by, unless stop is called before. Zero is
+// never.
+func after(d time.Duration, f func()) (stop func()) {
+	if d == 0 {
+		return func() {}
+	}
+	t := time.AfterFunc(d, f)
+	return func() { t.Stop() }
+}

@@ -19,6 +19,9 @@ func main() {
 	// The first signal asks for an orderly end; from then on a second one has
 	// its usual effect and ends the process at once.
 	context.AfterFunc(ctx, stop)
+	// A reader of stdout that goes away is to end a command like any other
+	// error would, in an orderly way.
+	signal.Ignore(syscall.SIGPIPE)
 	e := &env{
 		stdin:    os.Stdin,
 		stdout:   os.Stdout,

@@ -125,6 +125,16 @@ func (r *bitRate) UnmarshalText(text []byte) error {
 
 func (r bitRate) bytes() int { return int(r / 8) }
 
+// printURLs prints how others reach a node, on stdout.
+func (e *env) printURLs(addr netip.AddrPort) error {
+	for _, u := range urlsOf(addr) {
+		if _, err := fmt.Fprintln(e.stdout, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // urlsOf returns the rtmfp:// URLs under which a node that listens on addr can
 // be reached, by what the machine's interfaces say.
 func urlsOf(addr netip.AddrPort) []string {

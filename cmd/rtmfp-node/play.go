@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"rtmfp/cmd/rtmfp-node/hls"
@@ -167,17 +168,14 @@ func (p *playing) run(ctx context.Context, e *env) error {
 	if !p.cmd.Quiet {
 		defer every(time.Second, p.status(e))()
 	}
-	timer := time.AfterFunc(p.cmd.Wait, func() { p.late.Store(true); cancel() })
-	defer timer.Stop()
-	if p.cmd.Wait == 0 {
-		timer.Stop()
-	}
+	waiting := after(p.cmd.Wait, func() { p.late.Store(true); cancel() })
+	defer waiting()
 
 	playing := false
 	for f, err := range p.sub.Frames(ctx) {
 		switch {
 		case err == nil:
-		case p.late.Load():
+		case p.late.Load() && !playing:
 			return failf(exitNoStream, "stream %q did not appear in group %q within %v", p.cmd.Stream, p.cmd.Group.Name, p.cmd.Wait)
 		case ctx.Err() != nil:
 			return nil
@@ -186,13 +184,14 @@ func (p *playing) run(ctx context.Context, e *env) error {
 		}
 		if !playing {
 			playing = true
-			timer.Stop()
-			if p.cmd.Duration > 0 {
-				timer = time.AfterFunc(p.cmd.Duration, cancel)
-				defer timer.Stop()
-			}
+			waiting()
+			defer after(p.cmd.Duration, cancel)()
 		}
-		if _, err := p.out.Write(f.Data); err != nil {
+		_, err = p.out.Write(f.Data)
+		if errors.Is(err, syscall.EPIPE) {
+			return nil // whoever read our stdout has seen enough
+		}
+		if err != nil {
 			return fmt.Errorf("can't write the stream: %w", err)
 		}
 		if p.live != nil {

@@ -64,13 +64,6 @@ func (c *publishCmd) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	defer c.stop(n)
-	if first {
-		for _, u := range urlsOf(n.Addr()) {
-			if _, err := fmt.Fprintln(e.stdout, u); err != nil {
-				return err
-			}
-		}
-	}
 	g, err := n.Join(ctx, c.Group.String())
 	if err != nil {
 		if ctx.Err() != nil {
@@ -81,6 +74,11 @@ func (c *publishCmd) Run(ctx context.Context, e *env) error {
 	pub, err := g.Publish(ctx, c.Stream, node.PublishOptions{})
 	if err != nil {
 		return err
+	}
+	if first {
+		if err := e.printURLs(n.Addr()); err != nil {
+			return err
+		}
 	}
 	began := time.Now()
 	stopStatus := func() {}

@@ -42,11 +42,6 @@ func (c *runCmd) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	defer c.stop(n)
-	for _, u := range urlsOf(n.Addr()) {
-		if _, err := fmt.Fprintln(e.stdout, u); err != nil {
-			return err
-		}
-	}
 	var groups []*node.Group
 	for _, s := range c.Group {
 		g, err := n.Join(ctx, s.String())
@@ -57,6 +52,10 @@ func (c *runCmd) Run(ctx context.Context, e *env) error {
 			return joinError(err, &c.nodeFlags)
 		}
 		groups = append(groups, g)
+	}
+	// Who reads a URL may use it: the groups are there by now.
+	if err := e.printURLs(n.Addr()); err != nil {
+		return err
 	}
 	level.Set(slog.LevelInfo)
 	log := c.logger(e, level)

@@ -67,10 +67,14 @@ func (s *swarm) start(ctx context.Context, viewers int, log *slog.Logger, live *
 	if err != nil {
 		return err
 	}
-	if publisher.pub, err = publisher.group.Publish(ctx, demoStream, node.PublishOptions{}); err != nil {
+	pub, err := publisher.group.Publish(ctx, demoStream, node.PublishOptions{})
+	if err != nil {
 		return err
 	}
-	s.busy.Go(func() { s.fail(feedClip(running, publisher.pub)) })
+	s.mu.Lock()
+	publisher.pub = pub
+	s.mu.Unlock()
+	s.busy.Go(func() { s.fail(feedClip(running, pub)) })
 
 	var joining sync.WaitGroup
 	errs := make([]error, viewers)
@@ -84,7 +88,12 @@ func (s *swarm) start(ctx context.Context, viewers int, log *slog.Logger, live *
 		})
 	}
 	joining.Wait()
-	return errors.Join(errs...)
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add starts a node on a free port of 127.0.0.1 and makes it join.
