@@ -106,7 +106,7 @@ func (c *RangeCursor) nextOfBits() (r Range, ok bool) {
 	r.First = c.at + 2
 	c.skip(true)
 	r.Last = c.at + 1
-	return r, r.Last >= r.First
+	return r, true
 }
 
 // skip advances over bits that equal set and reports whether another follows.
@@ -117,7 +117,8 @@ func (c *RangeCursor) skip(set bool) bool {
 			if (c.tail[0]>>c.bit&1 != 0) != set {
 				return true
 			}
-			if c.at == math.MaxUint64 {
+			if c.at >= math.MaxUint64-1 { // the next bit is beyond 64 bits
+				c.tail = nil
 				return false
 			}
 			c.at++
