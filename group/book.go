@@ -22,7 +22,8 @@ type member struct {
 	addresses []byte     // as on the wire
 	via       [maxVia]LinkID
 	timer     clock.Timer[alarm]
-	fails     uint8
+	fails     uint8 // in a row: nobody answered
+	refusals  uint8 // in a row: it answered, but would not have us
 	wanted    bool
 	forRing   bool // wanted for the ring, which no limit forbids
 	random    bool
@@ -133,6 +134,9 @@ func (g *Group) fasten(m *member) { g.book.loose.Remove(m.peer) }
 
 // forget drops a member without a peering.
 func (g *Group) forget(m *member) {
+	if m.dialing {
+		g.endDial(m)
+	}
 	g.book.loose.Remove(m.peer)
 	g.dropMember(m)
 }

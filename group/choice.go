@@ -219,7 +219,11 @@ func (g *Group) finger(now clock.Time, from, to ring.Addr) *member {
 // become a neighbor.
 func (g *Group) room(now clock.Time, l *link) bool {
 	g.choose(now)
-	if g.peerings <= g.limit || l.member.forRing {
+	limit := g.limit + guests // a foothold for newcomers, until they have others
+	if g.cfg.Introduce {
+		limit += guestsToo
+	}
+	if g.peerings <= limit || l.member.forRing {
 		return true
 	}
 	g.stats.PeeringsRefused++
@@ -253,11 +257,15 @@ func (g *Group) takeCloseRequest(now clock.Time, l *link) {
 }
 
 // trim gives up links above the limit that are not wanted here, those with the
-// highest latency first. The ring may need some more than the limit.
+// highest latency first; guests may stay for a while. The ring may need some
+// more than the limit.
 func (g *Group) trim(now clock.Time) {
 	for len(g.neighbors) > g.limit {
 		var worst *link
 		for _, l := range g.neighbors {
+			if now.Sub(l.upSince) < partingGrace {
+				continue
+			}
 			if !l.member.wanted && (worst == nil || g.links.RTT(l.id) > g.links.RTT(worst.id)) {
 				worst = l
 			}
@@ -266,7 +274,7 @@ func (g *Group) trim(now clock.Time) {
 			return
 		}
 		g.stats.LinksTrimmed++
-		g.endPeering(now, worst, ReasonRefused)
+		g.endPeering(now, worst, ReasonFull)
 		g.release(now, worst)
 	}
 }

@@ -115,6 +115,8 @@ const (
 	ringSide       = 3  // ring neighbors wanted on either side
 	nearestByRTT   = 6  // lowest-latency members wanted
 	randomMembers  = 2  // random members wanted
+	guests         = 4  // newcomers that a member links with above its limit
+	guestsToo      = 64 // and how many more if it is an introducer
 	linksAboveLog  = 13 // the constant of the bound 2·log2 N + 13
 	maxAttempts    = 3  // failed dials in a row before a member is forgotten
 	partingGrace   = 10 * time.Second

@@ -39,9 +39,10 @@ const (
 	ReasonUnproven        // the far end could not prove that it knows the groupspec
 	ReasonReplaced        // the member came again on another link
 	ReasonLeaving         // this node leaves the group
+	ReasonFull            // this node has no room
 )
 
-var reasonNames = [...]string{"", "left", "parted", "lost", "silent", "refused", "unproven", "replaced", "leaving"}
+var reasonNames = [...]string{"", "left", "parted", "lost", "silent", "refused", "unproven", "replaced", "leaving", "full"}
 
 // String returns the reason as a word.
 func (r Reason) String() string {

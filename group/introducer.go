@@ -171,7 +171,9 @@ func (g *Group) joinMessage(now clock.Time, l *link, recv RecvID, msg []byte) {
 		g.stats.JoinsRefused++
 		g.endClient(l)
 		g.links.RejectFlow(now, recv)
-		g.release(now, l)
+		if !l.active() {
+			g.linger(now, l, 0)
+		}
 		return
 	}
 	if l.served && now.Sub(l.servedAt) < g.cfg.AskInterval/2 {

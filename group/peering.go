@@ -229,7 +229,7 @@ func (g *Group) takeInit(now clock.Time, l *link, recv RecvID, msg []byte) {
 	g.attach(member, l)
 	l.pending, l.in, l.features = 0, recv, m.features
 	if !g.room(now, l) {
-		g.refuse(now, l, ReasonRefused)
+		g.refuse(now, l, ReasonFull)
 		return
 	}
 	g.openPeering(now, l)
@@ -237,14 +237,13 @@ func (g *Group) takeInit(now clock.Time, l *link, recv RecvID, msg []byte) {
 
 // refuse ends a peering that was not made, telling the far end so.
 func (g *Group) refuse(now clock.Time, l *link, r Reason) {
-	recv := l.pending
-	if recv == 0 {
-		recv = l.in
+	m, in := l.member, l.in
+	g.endPeering(now, l, r) // rejects one that is pending
+	if in != 0 {
+		delete(g.byRecv, in)
+		g.links.RejectFlow(now, in)
 	}
-	m := l.member
-	g.endPeering(now, l, r)
-	g.endLinger(l)
-	g.links.RejectFlow(now, recv)
+	g.linger(now, l, 0)
 	if r == ReasonUnproven {
 		if m == nil {
 			m = g.book.get(l.peer)
@@ -266,7 +265,7 @@ func (g *Group) begin(now clock.Time, l *link) {
 	l.up, l.upSince = true, now
 	g.timers.Stop(&l.deadline)
 	m := l.member
-	m.heard, m.lost, m.fails, m.notBefore = now, 0, 0, 0
+	m.heard, m.lost, m.fails, m.refusals, m.notBefore = now, 0, 0, 0, 0
 	if a := g.links.FarAddr(l.id); a.IsValid() {
 		// The way by which it came is the first to try should the link break.
 		here := element.AppendAddress(nil, element.Address{AddrPort: a, Origin: element.OriginObserved})
@@ -295,7 +294,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 	g.timers.Stop(&l.newsTimer)
 	l.news, l.awaiting = nil, false
 	if l.out != 0 {
-		if l.offers(FeatureBase) && (r == ReasonLeaving || r == ReasonParted || r == ReasonRefused) {
+		if l.offers(FeatureBase) && (r == ReasonLeaving || r == ReasonParted || r == ReasonFull) {
 			g.send(now, l.out, appendBye(g.buf[:0], r))
 		}
 		g.links.CloseFlow(now, l.out)
@@ -312,9 +311,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 		} else {
 			// Once the far end has closed its flow too, it has heard of the end
 			// of ours, and nothing is lost when the link is hung up.
-			l.lingering, l.closing = true, l.in
-			g.lingering++
-			g.timers.Set(&l.deadline, now.Add(partingTime))
+			g.linger(now, l, l.in)
 		}
 	}
 	l.in, l.pending = 0, 0
@@ -344,7 +341,8 @@ func (g *Group) afterPeering(now clock.Time, l *link, m *member, r Reason) {
 		m.lost = max(now, 1)
 		g.blame(now, m)
 	case ReasonRefused, ReasonUnproven:
-		g.postpone(now, m, g.cfg.RetryMax/2)
+		m.refusals = min(m.refusals+1, 100)
+		g.postpone(now, m, g.backOff(m.refusals))
 	case ReasonParted:
 		g.postpone(now, m, g.cfg.ReportInterval)
 	}
@@ -399,7 +397,8 @@ func (g *Group) sessionRejected(now clock.Time, l *link, flow FlowID) {
 		case l.introducer && !m.proven:
 			g.forget(m) // it introduces members without being one
 		default:
-			g.postpone(now, m, g.cfg.RetryMax/2)
+			m.refusals = min(m.refusals+1, 100)
+			g.postpone(now, m, g.backOff(m.refusals))
 		}
 	} else {
 		g.endPeering(now, l, ReasonRefused)
@@ -451,7 +450,19 @@ func (g *Group) forgetLink(l *link) {
 	delete(g.byLink, l.id)
 }
 
-// endLinger ends the wait for the far end to close its session flow.
+// linger keeps a link that has no use any more until the far end has closed a
+// flow in answer, or for a second if there is none: a refusal or a farewell
+// would be lost if the session were closed over it.
+func (g *Group) linger(now clock.Time, l *link, closing RecvID) {
+	if !l.lingering {
+		l.lingering = true
+		g.lingering++
+	}
+	l.closing = closing
+	g.timers.Set(&l.deadline, now.Add(partingTime))
+}
+
+// endLinger ends that.
 func (g *Group) endLinger(l *link) {
 	if !l.lingering {
 		return

@@ -73,7 +73,13 @@ func (g *Group) Clients() int { return g.clients }
 
 // Estimate returns how many members the group has, this one included, judging
 // from the density of the ring around this node.
-func (g *Group) Estimate() int { return g.book.known.Estimate(g.self, ringSide) }
+// In a full mesh everybody is known, and it is no estimate.
+func (g *Group) Estimate() int {
+	if n := g.book.known.Len() + 1; n <= g.cfg.FullMesh {
+		return n
+	}
+	return g.book.known.Estimate(g.self, ringSide)
+}
 
 // Limit returns the number of neighbors above which links are given up.
 func (g *Group) Limit() int { return g.limit }

@@ -221,7 +221,7 @@ func byeCode(r Reason) int {
 	switch r {
 	case ReasonLeaving:
 		return byeLeaving
-	case ReasonRefused:
+	case ReasonFull:
 		return byeFull
 	default:
 		return byeParting
