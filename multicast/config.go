@@ -107,6 +107,70 @@ const (
 	maxPieces  = 256 // of a message: the count of pieces to come is one byte
 )
 
+// Timing of repair, of the trees, and of what is told. All of it is ours.
+const (
+	pullDelayFloor   = 25 * time.Millisecond  // a push that is that late is missed on any link
+	pullDelayMax     = 500 * time.Millisecond // however late pushes use to come
+	pullDelayUnfed   = 10 * time.Millisecond  // nobody will push it
+	pullJitter       = 8 * time.Millisecond   // so that not all ask at once
+	pullTimeoutFloor = 60 * time.Millisecond  // beside two round trips
+	maxPullWait      = time.Second            // while other answers come from there
+	pullRetry        = 20 * time.Millisecond  // when all holders are busy
+	earlyPenalty     = 4 * time.Millisecond   // for having pulled what was on its way
+	goneGrace        = 500 * time.Millisecond // before what nobody can hold is given up
+
+	minSilence   = 100 * time.Millisecond // of a parent that owes a fragment
+	maxSilence   = 500 * time.Millisecond
+	oldSilence   = 2 * time.Second        // old parents only push what they like to
+	childSilence = 400 * time.Millisecond // of a child whose place another wants
+	askPatience  = 150 * time.Millisecond // beside two round trips and three fragments
+	askAgain     = 250 * time.Millisecond // after a refusal, once or twice that
+	moveRest     = 2 * time.Second        // between moves to a better parent
+	moveGain     = 2 * time.Millisecond   // that a move must bring, and a fifth
+	lateSlice    = 100 * time.Millisecond // by which a slice may trail the others
+	leaveGrace   = 1500 * time.Millisecond
+	holdTime     = time.Second
+
+	hopDelay   = 500 * time.Microsecond // of passing a fragment on
+	loadCost   = 50 * time.Microsecond  // per slice that a neighbor pushes to others
+	spreadCost = 100 * time.Microsecond // per slice that it pushes here
+
+	oldPeerCost  = 50 * time.Millisecond // old neighbors do not tell their distance
+	oldPeerDepth = 16                    // likewise
+
+	epochPeriod     = 400 * time.Millisecond
+	idleEpochPeriod = time.Second
+	stateGap        = 20 * time.Millisecond // between states sent at once
+	delayNews       = 2 * time.Millisecond  // of a path, worth telling
+	busyFor         = 2 * time.Second       // after a fragment a stream counts as running
+	idleTick        = time.Second           // while it does not
+	meterPeriod     = 500 * time.Millisecond
+
+	defaultSliceInterval = 30 * time.Millisecond
+	maxSliceInterval     = time.Second
+
+	minPushLife = 500 * time.Millisecond // deadline of a pushed or pulled fragment:
+	maxPushLife = 3 * time.Second        // half the window, within these
+
+	switchAfter = 2500 * time.Millisecond // of silence, epochs included, before another publication of the name is tried
+	graveTime   = time.Minute
+)
+
+// Bounds of what one neighbor can make this node hold or do.
+const (
+	maxGaps        = 4096 // fragments that are tracked as missing
+	maxLead        = 1024 // ids, or two seconds of them, by which news may run ahead
+	idleGaps       = 64   // of which the storage is kept
+	maxOutstanding = 64   // fragments pulled of one neighbor
+	minPullRate    = 128 << 10
+	minPullBurst   = 2 << 20
+	minBacklog     = 256 << 10 // bytes queued for a neighbor, or a second of the stream
+	maxGraves      = 64
+
+	// outstandingCost makes a neighbor look farther for each answer it owes.
+	outstandingCost = time.Millisecond
+)
+
 // MaxMessage is the largest message that Write takes, in bytes.
 const MaxMessage = maxPieces*maxPayload - ownHeadSize
 

@@ -1,10 +1,10 @@
 package multicast
 
-import "rtmfp/internal/clock"
+import (
+	"encoding/binary"
 
-// ownHeadSize is the size of the head that our own messages carry before their
-// data: flags and the publisher's clock.
-const ownHeadSize = 1 + 8
+	"rtmfp/internal/clock"
+)
 
 // Message is one unit that the publisher writes, and a player gets whole.
 type Message struct {
@@ -15,14 +15,74 @@ type Message struct {
 }
 
 // Publication is a stream that this node publishes.
-type Publication struct{}
+type Publication struct {
+	st        *stream
+	cfg       StreamConfig
+	closed    bool
+	epoch     uint64
+	renewedAt clock.Time
+	buf       []byte // the fragment that is being made
+	head      []byte // the message's head and the data of its first piece
+}
 
-// Write sends a message. Errors: ErrTooLarge, ErrClosed.
-func (p *Publication) Write(now clock.Time, m Message) error { return ErrClosed }
+// Key identifies this publication among others of the same name.
+func (p *Publication) Key() Key { return p.st.desc.key }
+
+// Write sends a message: it is cut into pieces that each fit one packet, kept
+// for the window, and pushed at once. Errors: ErrTooLarge, ErrClosed.
+func (p *Publication) Write(now clock.Time, m Message) error {
+	if p.closed {
+		return ErrClosed
+	}
+	if len(m.Data) > MaxMessage {
+		return ErrTooLarge
+	}
+	flags := byte(0)
+	if m.Key {
+		flags |= ownKey
+	}
+	p.head = append(p.head[:0], flags)
+	p.head = binary.BigEndian.AppendUint64(p.head, uint64(m.SentAt))
+	n := min(len(m.Data), maxPayload-ownHeadSize)
+	p.head = append(p.head, m.Data[:n]...)
+	rest := m.Data[n:]
+	f := fragment{start: true, typ: TypeOwn, timestamp: m.Timestamp, payload: p.head}
+	f.pieces = (len(rest) + maxPayload - 1) / maxPayload
+	p.send(now, &f)
+	for len(rest) > 0 {
+		n := min(len(rest), maxPayload)
+		f = fragment{pieces: f.pieces - 1, payload: rest[:n]}
+		rest = rest[n:]
+		p.send(now, &f)
+	}
+	return nil
+}
+
+func (p *Publication) send(now clock.Time, f *fragment) {
+	st := p.st
+	f.id = st.frontier + 1
+	p.buf = appendFragment(p.buf[:0], *f)
+	if !st.win.put(now, f.id, p.buf) {
+		panic("BUG: the publisher's window refused its own fragment")
+	}
+	st.frontier = f.id
+	st.lastNew, st.lastSign = now, now
+	if st.win.bytes > st.s.cfg.MaxWindowBytes {
+		st.win.evict(now.Add(-p.cfg.Window-p.cfg.RelayMargin), st.s.cfg.MaxWindowBytes)
+	}
+	st.hold(now, f, len(p.buf))
+	st.push(now, f.id, p.buf, nil)
+}
 
 // Close ends the stream: the neighbors are told the last fragment, and what is
 // in the window stays available for as long as it lasts.
-func (p *Publication) Close(now clock.Time) {}
+func (p *Publication) Close(now clock.Time) {
+	if p.closed {
+		return
+	}
+	p.closed = true
+	p.st.end(now, p.st.frontier)
+}
 
 // Stats returns a snapshot of the stream.
-func (p *Publication) Stats() StreamStats { return StreamStats{} }
+func (p *Publication) Stats() StreamStats { return p.st.snapshot() }

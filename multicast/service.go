@@ -1,6 +1,7 @@
 package multicast
 
 import (
+	"bytes"
 	"time"
 
 	"rtmfp/group"
@@ -20,6 +21,12 @@ type Flows interface {
 	RTT(link group.LinkID) time.Duration
 }
 
+// Metadata of the flows of a stream (groups-wire.md §3.1).
+var (
+	metaControl = []byte{0x00, 0x47, 0x52, 0x11}
+	metaMedia   = []byte{0x00, 0x47, 0x52, 0x12}
+)
+
 // Member is a neighbor of the group as multicast sees it.
 type Member struct {
 	Peer    group.PeerID
@@ -31,51 +38,410 @@ type Member struct {
 type Service struct {
 	cfg      Config
 	flows    Flows
+	timers   clock.Queue[*stream]
 	events   []Event
 	counters Counters
+	scratch  []byte // for messages on their way out
+	upload   allowance
+
+	neighbors []*neighbor // in the order in which they came
+	byLink    map[group.LinkID]*neighbor
+	inflows   map[group.RecvID]*inflow
+	outflows  map[group.FlowID]*peer
+	streams   []*stream // in the order in which they became known
+	byKey     map[Key]*stream
+	subs      []*Subscription
+	graves    []grave // streams that ended lately, oldest first
+}
+
+// neighbor is a member that this node has a link with.
+type neighbor struct {
+	Member
+	link      group.LinkID
+	peers     []*peer
+	flows     []group.RecvID // accepted from it
+	lastHeard clock.Time     // any message of any stream
+	suspect   bool           // went silent while it should have pushed
+}
+
+// inflow is a flow that a neighbor sends on.
+type inflow struct {
+	n     *neighbor
+	p     *peer // nil until a control flow says which stream it is for
+	media bool
+}
+
+// grave remembers a stream that ended, so that a neighbor who has not heard of
+// it does not bring it back.
+type grave struct {
+	key Key
+	at  clock.Time
 }
 
 // New returns a Service that knows no neighbors and no streams.
 func New(cfg Config, flows Flows) *Service {
-	return &Service{cfg: cfg.withDefaults(), flows: flows}
+	return &Service{
+		cfg:      cfg.withDefaults(),
+		flows:    flows,
+		byLink:   map[group.LinkID]*neighbor{},
+		inflows:  map[group.RecvID]*inflow{},
+		outflows: map[group.FlowID]*peer{},
+		byKey:    map[Key]*stream{},
+	}
 }
 
 // NeighborUp tells that the group has a new neighbor. Streams that this node
 // carries are described to it at once.
-func (s *Service) NeighborUp(now clock.Time, link group.LinkID, m Member) {}
+func (s *Service) NeighborUp(now clock.Time, link group.LinkID, m Member) {
+	if s.byLink[link] != nil {
+		return
+	}
+	if len(s.neighbors) >= s.cfg.MaxNeighbors {
+		s.counters.NeighborsRefused++
+		return
+	}
+	n := &neighbor{Member: m, link: link, lastHeard: now}
+	s.neighbors = append(s.neighbors, n)
+	s.byLink[link] = n
+	for _, st := range s.streams {
+		if st.active {
+			st.greet(now, st.peerOf(n))
+		}
+	}
+}
 
 // NeighborDown tells that a neighbor's link has gone, with all its flows.
-func (s *Service) NeighborDown(now clock.Time, link group.LinkID) {}
+func (s *Service) NeighborDown(now clock.Time, link group.LinkID) {
+	n := s.byLink[link]
+	if n == nil {
+		return
+	}
+	delete(s.byLink, link)
+	s.neighbors = without(s.neighbors, n)
+	for _, recv := range n.flows {
+		delete(s.inflows, recv)
+	}
+	for _, p := range append([]*peer(nil), n.peers...) {
+		delete(s.outflows, p.ctrlOut)
+		delete(s.outflows, p.mediaOut)
+		p.ctrlOut, p.mediaOut = 0, 0
+		p.st.peerSilent(now, p)
+		p.st.removePeer(p)
+	}
+}
 
 // FlowOpened tells that a neighbor opened a flow, and returns how its messages
 // should be delivered. reply is this node's own flow that it answers, if any.
 func (s *Service) FlowOpened(now clock.Time, link group.LinkID, recv group.RecvID, metadata []byte, reply group.FlowID) group.Delivery {
+	n := s.byLink[link]
+	if n == nil || len(n.flows) >= 4*s.cfg.MaxStreams {
+		s.counters.FlowsRefused++
+		return group.Reject
+	}
+	switch {
+	case bytes.Equal(metadata, metaControl):
+		s.accept(recv, &inflow{n: n})
+		return group.InOrder
+	case bytes.Equal(metadata, metaMedia):
+		// It answers our control flow of its stream; there is nothing else that
+		// tells which one it belongs to.
+		p := s.outflows[reply]
+		if p == nil || p.n != n {
+			s.counters.FlowsRefused++
+			return group.Reject
+		}
+		s.accept(recv, &inflow{n: n, p: p, media: true})
+		return group.AsReceived
+	}
+	s.counters.FlowsRefused++
 	return group.Reject
 }
 
+func (s *Service) accept(recv group.RecvID, in *inflow) {
+	s.inflows[recv] = in
+	in.n.flows = append(in.n.flows, recv)
+}
+
 // Message delivers a message on a flow that was accepted. msg is not kept.
-func (s *Service) Message(now clock.Time, recv group.RecvID, msg []byte) {}
+func (s *Service) Message(now clock.Time, recv group.RecvID, msg []byte) {
+	in := s.inflows[recv]
+	if in == nil {
+		s.counters.Unexpected++
+		return
+	}
+	in.n.lastHeard = now
+	in.n.suspect = false
+	switch {
+	case len(msg) == 0:
+		s.counters.Malformed++
+	case in.media:
+		in.p.st.onFragment(now, in.p, msg)
+	case in.p == nil:
+		s.bind(now, recv, in, msg)
+	default:
+		s.onControl(now, in.p, msg)
+	}
+}
+
+// bind takes the first message of a control flow, which has to describe the
+// stream.
+func (s *Service) bind(now clock.Time, recv group.RecvID, in *inflow, msg []byte) {
+	d, ok := consumeDescription(msg)
+	if !ok {
+		s.counters.Malformed++
+		s.reject(now, recv)
+		return
+	}
+	st := s.byKey[d.key]
+	if st == nil {
+		if st = s.discover(now, d); st == nil {
+			s.reject(now, recv)
+			return
+		}
+	}
+	p := st.peerOf(in.n)
+	if p.ctrlIn != 0 || st.desc.name != d.name {
+		// "A second description for a known key on the same peering is refused."
+		s.counters.Unexpected++
+		s.reject(now, recv)
+		return
+	}
+	in.p = p
+	p.ctrlIn = recv
+	p.refused = false
+	st.stats.ControlBytesReceived += uint64(len(msg))
+	s.reviewSubscriptions(now)
+	st.review(now)
+	if st.active {
+		st.greet(now, p)
+		st.replan = true
+		st.wake(now)
+	}
+}
+
+// discover makes a stream of a description that was not known before, nil if
+// it is not wanted here.
+func (s *Service) discover(now clock.Time, d description) *stream {
+	if s.buried(now, d.key) {
+		return nil
+	}
+	if len(s.streams) >= s.cfg.MaxStreams {
+		s.counters.StreamsRefused++
+		return nil
+	}
+	st := newStream(s, d)
+	s.streams = append(s.streams, st)
+	s.byKey[d.key] = st
+	s.emit(Event{Kind: StreamAnnounced, Name: d.name, Key: d.key})
+	return st
+}
+
+func (s *Service) dropStream(st *stream) {
+	if s.byKey[st.desc.key] != st {
+		return
+	}
+	for _, p := range append([]*peer(nil), st.peers...) {
+		st.removePeer(p)
+	}
+	delete(s.byKey, st.desc.key)
+	s.streams = without(s.streams, st)
+	s.timers.Stop(&st.timer)
+}
+
+func (s *Service) bury(now clock.Time, key Key) {
+	if len(s.graves) >= maxGraves {
+		s.graves = append(s.graves[:0], s.graves[1:]...)
+	}
+	s.graves = append(s.graves, grave{key, now})
+}
+
+func (s *Service) buried(now clock.Time, key Key) bool {
+	for i := range s.graves {
+		if s.graves[i].key == key && now.Sub(s.graves[i].at) < graveTime {
+			return true
+		}
+	}
+	return false
+}
+
+// onControl takes a message of a stream's control flow after the first.
+func (s *Service) onControl(now clock.Time, p *peer, msg []byte) {
+	st := p.st
+	st.stats.ControlBytesReceived += uint64(len(msg))
+	typ := msg[0]
+	if typ >= msgState && !p.n.Modern {
+		s.counters.Unexpected++
+		return
+	}
+	if typ == msgEnd || typ == msgDescription && len(msg) < maxEndMessage {
+		if last, ok := consumeEnd(msg); !ok {
+			s.counters.Malformed++
+		} else if st.pub == nil && st.plausible(now, last) {
+			st.end(now, last)
+		}
+		return
+	}
+	if !st.active {
+		// Left over from when the stream was carried, or meant for a moment when
+		// it will be: that begins with a new exchange of all that is held.
+		return
+	}
+	ok := true
+	switch typ {
+	case msgState:
+		ok = st.onState(now, p, msg)
+	case msgAvailability:
+		ok = st.onAvailability(now, p, msg)
+	case msgPush:
+		var mask byte
+		if mask, ok = consumePush(msg); ok {
+			st.onAsk(now, p, ask{mask: mask})
+		}
+	case msgAsk:
+		var a ask
+		if a, ok = consumeAsk(msg); ok {
+			st.onAsk(now, p, a)
+		}
+	case msgRefuse:
+		var mask byte
+		var hints []byte
+		if mask, hints, ok = consumeRefuse(msg); ok {
+			st.onRefuse(now, p, mask, hints)
+		}
+	case msgPull:
+		var id uint64
+		if id, ok = consumePull(msg); ok {
+			st.serve(now, p, id)
+		}
+	case msgFetch:
+		var first uint64
+		var bitmap []byte
+		if first, bitmap, ok = consumeFetch(msg); ok {
+			st.onFetch(now, p, first, bitmap)
+		}
+	default:
+		s.counters.Unexpected++
+	}
+	if !ok {
+		s.counters.Malformed++
+	}
+}
 
 // FlowClosed tells that the neighbor closed a flow that was accepted.
-func (s *Service) FlowClosed(now clock.Time, recv group.RecvID) {}
+func (s *Service) FlowClosed(now clock.Time, recv group.RecvID) {
+	in := s.inflows[recv]
+	if in == nil {
+		return
+	}
+	delete(s.inflows, recv)
+	in.n.flows = without(in.n.flows, recv)
+	if in.p != nil && !in.media && in.p.ctrlIn == recv {
+		in.p.st.peerSilent(now, in.p)
+	}
+}
 
 // FlowRejected tells that the neighbor refused a flow of this node.
-func (s *Service) FlowRejected(now clock.Time, flow group.FlowID) {}
+func (s *Service) FlowRejected(now clock.Time, flow group.FlowID) {
+	p := s.outflows[flow]
+	if p == nil {
+		return
+	}
+	delete(s.outflows, flow)
+	switch flow {
+	case p.mediaOut:
+		p.mediaOut = 0
+		p.children, p.leaving = 0, 0
+	case p.ctrlOut:
+		p.ctrlOut = 0
+		p.refused, p.synced = true, false
+		p.asked = 0
+		p.st.dropParent(now, p)
+		p.st.releaseGaps(now, p)
+	}
+}
+
+func (s *Service) reject(now clock.Time, recv group.RecvID) {
+	in := s.inflows[recv]
+	delete(s.inflows, recv)
+	in.n.flows = without(in.n.flows, recv)
+	s.flows.RejectFlow(now, recv)
+}
+
+func (s *Service) openFlow(now clock.Time, p *peer, metadata []byte, reply group.RecvID, class group.Class) group.FlowID {
+	flow := s.flows.OpenFlow(now, p.n.link, metadata, reply, class)
+	if flow != 0 {
+		s.outflows[flow] = p
+	}
+	return flow
+}
+
+func (s *Service) closeFlow(now clock.Time, flow *group.FlowID) {
+	delete(s.outflows, *flow)
+	s.flows.CloseFlow(now, *flow)
+	*flow = 0
+}
 
 // Advance does what is due at now. Call it after every batch of input.
-func (s *Service) Advance(now clock.Time) {}
+func (s *Service) Advance(now clock.Time) {
+	for t := s.timers.Pop(now); t != nil; t = s.timers.Pop(now) {
+		t.Owner.advance(now)
+		if t.When() <= now {
+			panic("BUG: a multicast stream does not sleep")
+		}
+	}
+}
 
 // Deadline returns when Advance has to be called next, clock.Never if only
-// input can change anything.
-func (s *Service) Deadline() clock.Time { return clock.Never }
+// input can change anything. It is in the past after input that leaves
+// something to do at once.
+func (s *Service) Deadline() clock.Time { return s.timers.Next() }
 
 // Publish begins a stream. Errors: ErrName, ErrBusy, ErrTooMany.
 func (s *Service) Publish(now clock.Time, name string, cfg StreamConfig) (*Publication, error) {
-	return nil, ErrClosed
+	if len(name) == 0 || len(name) > maxName {
+		return nil, ErrName
+	}
+	if len(s.streams) >= s.cfg.MaxStreams {
+		s.counters.StreamsRefused++
+		return nil, ErrTooMany
+	}
+	for _, st := range s.streams {
+		if st.pub != nil && !st.ended && st.desc.name == name {
+			return nil, ErrBusy
+		}
+	}
+	cfg = cfg.withDefaults()
+	var key Key
+	for i := 0; i < len(key); i += 8 {
+		v := s.cfg.Rand.Uint64()
+		for j := range 8 {
+			key[i+j] = byte(v >> (8 * j))
+		}
+	}
+	st := newStream(s, describe(name, key, cfg))
+	p := &Publication{st: st, cfg: cfg}
+	st.pub = p
+	s.streams = append(s.streams, st)
+	s.byKey[key] = st
+	st.begin(1, true)
+	p.renewedAt = now
+	st.review(now)
+	s.reviewSubscriptions(now)
+	return p, nil
 }
 
 // Play begins to receive the streams of a name, whether one is known already
 // or not. Errors: ErrName, ErrTooMany.
 func (s *Service) Play(now clock.Time, name string, cfg PlayConfig) (*Subscription, error) {
-	return nil, ErrClosed
+	if len(name) == 0 || len(name) > maxName {
+		return nil, ErrName
+	}
+	if len(s.subs) >= s.cfg.MaxStreams {
+		s.counters.StreamsRefused++
+		return nil, ErrTooMany
+	}
+	p := &Subscription{s: s, name: name, cfg: cfg}
+	s.subs = append(s.subs, p)
+	s.reviewSubscriptions(now)
+	return p, nil
 }

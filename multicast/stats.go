@@ -64,3 +64,33 @@ type Counters struct {
 
 // Counters returns the totals.
 func (s *Service) Counters() Counters { return s.counters }
+
+func (st *stream) snapshot() StreamStats {
+	v := st.stats
+	v.Held, v.HeldBytes, v.Missing = st.win.count, st.win.bytes, len(st.missing)
+	if !st.win.empty() {
+		v.Newest = st.win.top
+	}
+	for _, p := range st.peers {
+		if p.ctrlIn != 0 {
+			v.Neighbors++
+		}
+	}
+	for s := range v.Slices {
+		sl, out := &st.slices[s], &v.Slices[s]
+		out.Depth, out.Delay = int(sl.route.depth), sl.route.delay
+		out.Fed = st.pub != nil || sl.parent != nil
+		if !st.active {
+			out.Depth = depthUnfed
+		}
+		if sl.parent != nil {
+			out.Parent = sl.parent.n.Peer
+		}
+		for _, p := range st.peers {
+			if p.children&(1<<s) != 0 {
+				out.Children = append(out.Children, p.n.Peer)
+			}
+		}
+	}
+	return v
+}

@@ -1,6 +1,10 @@
 package multicast
 
-import "rtmfp/internal/clock"
+import (
+	"encoding/binary"
+
+	"rtmfp/internal/clock"
+)
 
 // Frame is one message of a stream as it is played.
 type Frame struct {
@@ -15,22 +19,252 @@ type Frame struct {
 }
 
 // Subscription plays the streams of one name.
-type Subscription struct{}
+type Subscription struct {
+	s      *Service
+	name   string
+	cfg    PlayConfig
+	closed bool
+	st     *stream    // what is played; nil: nothing of the name is known
+	since  clock.Time // when it was chosen
+
+	placed    bool
+	cursor    uint64 // the id that comes next
+	checked   uint64 // pieces of the message at cursor that are known to be held end here
+	seekKey   bool   // skip to a key frame
+	delivered bool   // a frame of st was returned
+	reset     bool
+	lost      int
+}
 
 // NextFrame returns the next frame in the order of publication. It returns
 // false when none is ready: the driver asks again after each Advance. A frame
 // is skipped, and counted in Lost of the next one, when it could not be had
 // within the stream's window, or when the caller is so slow that the window
 // has passed it; then playing resumes at a key frame.
-func (p *Subscription) NextFrame() (Frame, bool) { return Frame{}, false }
+func (p *Subscription) NextFrame() (Frame, bool) {
+	st := p.st
+	if st == nil || !st.active || !p.placed {
+		return Frame{}, false
+	}
+	for {
+		if !st.win.empty() && p.cursor < st.win.low && !st.pending(p.cursor) {
+			p.overrun()
+			continue
+		}
+		if !st.win.has(p.cursor) {
+			if p.cursor > st.frontier || st.pending(p.cursor) {
+				return Frame{}, false
+			}
+			p.skip(p.cursor + 1)
+			continue
+		}
+		f, ok := consumeFragment(st.win.get(p.cursor))
+		if !ok {
+			panic("BUG: the multicast window holds what is no fragment")
+		}
+		if !f.start {
+			// The rest of a message whose beginning was skipped.
+			p.cursor++
+			continue
+		}
+		end := f.id + uint64(f.pieces)
+		if p.seekKey && !f.isKey() {
+			if p.delivered {
+				p.lost++
+			}
+			p.cursor++
+			continue
+		}
+		switch p.collect(end) {
+		case piecesWanted:
+			return Frame{}, false
+		case piecesLost:
+			p.lost++
+			p.cursor = end + 1
+			continue
+		}
+		fr, ok := p.assemble(&f, end)
+		p.cursor = end + 1
+		if !ok {
+			st.s.counters.Malformed++
+			p.lost++
+			continue
+		}
+		fr.Lost, fr.Reset = p.lost, p.reset
+		p.lost, p.reset, p.seekKey, p.delivered = 0, false, false, true
+		return fr, true
+	}
+}
+
+// placeAt makes playing begin at an id, where a key frame begins or not.
+func (p *Subscription) placeAt(id uint64, key bool) {
+	p.placed, p.cursor, p.checked = true, id, 0
+	p.seekKey = !key && p.st.keyed && !p.cfg.AnyFrame
+}
+
+// place makes playing begin in a stream that is carried already: at the newest
+// key frame, or where that will be, or with the newest fragment.
+func (p *Subscription) place() {
+	st := p.st
+	switch {
+	case p.cfg.AnyFrame && !st.win.empty():
+		p.placeAt(st.win.top, true)
+	case st.key != 0 && st.win.has(st.key):
+		p.placeAt(st.key, true)
+	case st.startKey && st.pending(st.start):
+		p.placeAt(st.start, true)
+	case !st.win.empty():
+		p.placeAt(st.win.top, false)
+	default:
+		p.placeAt(st.frontier+1, false)
+	}
+}
+
+// overrun skips what the window has lost before it was asked for.
+func (p *Subscription) overrun() {
+	low := p.st.win.low
+	p.lost += int(min(low-p.cursor, 1<<20))
+	p.cursor = low
+	p.seekKey = p.st.keyed && !p.cfg.AnyFrame
+}
+
+func (p *Subscription) skip(to uint64) {
+	p.lost++
+	p.cursor = to
+}
+
+// pending reports whether a fragment may still come.
+func (st *stream) pending(id uint64) bool {
+	_, gap := st.findGap(id)
+	return gap
+}
+
+// pieceState says what became of the pieces of a message.
+type pieceState uint8
+
+const (
+	piecesHeld   pieceState = iota
+	piecesWanted            // one may still come
+	piecesLost              // one never will
+)
+
+// collect looks at the pieces of the message at the cursor, up to end.
+func (p *Subscription) collect(end uint64) pieceState {
+	st := p.st
+	for id := max(p.checked, p.cursor) + 1; id <= end; id++ {
+		switch {
+		case st.win.has(id):
+			p.checked = id
+		case id > st.frontier && !(st.ended && id > st.last) || st.pending(id):
+			return piecesWanted
+		default:
+			return piecesLost
+		}
+	}
+	return piecesHeld
+}
+
+// assemble copies a message out of the window. It returns false for one that
+// was made wrong.
+func (p *Subscription) assemble(f *fragment, end uint64) (Frame, bool) {
+	st := p.st
+	fr := Frame{ID: f.id, Type: f.typ, Timestamp: f.timestamp, Key: f.isKey()}
+	payload := f.payload
+	if f.typ == TypeOwn {
+		if len(payload) < ownHeadSize {
+			return Frame{}, false
+		}
+		fr.SentAt = int64(binary.BigEndian.Uint64(payload[1:]))
+		payload = payload[ownHeadSize:]
+	}
+	size := len(payload)
+	for id := f.id + 1; id <= end; id++ {
+		piece, ok := consumeFragment(st.win.get(id))
+		if !ok || piece.start {
+			return Frame{}, false
+		}
+		size += len(piece.payload)
+	}
+	fr.Data = append(make([]byte, 0, size), payload...)
+	for id := f.id + 1; id <= end; id++ {
+		piece, _ := consumeFragment(st.win.get(id))
+		fr.Data = append(fr.Data, piece.payload...)
+	}
+	return fr, true
+}
 
 // Ended reports whether the publisher ended the stream and all of it that
 // could be had was returned by NextFrame. Another publication of the same name
 // makes it false again.
-func (p *Subscription) Ended() bool { return false }
+func (p *Subscription) Ended() bool {
+	return p.st != nil && p.st.ended && (!p.st.active || !p.placed || p.cursor > p.st.last)
+}
+
+// Key identifies the publication that is played, zero if none is known.
+func (p *Subscription) Key() Key {
+	if p.st == nil {
+		return Key{}
+	}
+	return p.st.desc.key
+}
 
 // Close ends the subscription.
-func (p *Subscription) Close(now clock.Time) {}
+func (p *Subscription) Close(now clock.Time) {
+	if p.closed {
+		return
+	}
+	p.closed = true
+	p.s.subs = without(p.s.subs, p)
+	p.play(now, nil)
+}
 
 // Stats returns a snapshot of the stream that is played, zero if none is known.
-func (p *Subscription) Stats() StreamStats { return StreamStats{} }
+func (p *Subscription) Stats() StreamStats {
+	if p.st == nil {
+		return StreamStats{Name: p.name}
+	}
+	return p.st.snapshot()
+}
+
+// play changes what is played.
+func (p *Subscription) play(now clock.Time, st *stream) {
+	old := p.st
+	if old == st {
+		return
+	}
+	p.reset = old != nil
+	p.st, p.since = st, now
+	p.placed, p.delivered, p.cursor, p.checked = false, false, 0, 0
+	if st != nil {
+		st.subs = append(st.subs, p)
+		st.review(now)
+		if st.started {
+			p.place()
+		}
+	}
+	if old != nil {
+		old.subs = without(old.subs, p)
+		old.review(now)
+	}
+}
+
+// reviewSubscriptions chooses what is played: of the publications of a name
+// the one that became known last, once the one before has fallen silent or
+// was ended and played to its end.
+func (s *Service) reviewSubscriptions(now clock.Time) {
+	for _, p := range append([]*Subscription(nil), s.subs...) {
+		if p.st != nil && !p.st.ended && (now.Sub(p.st.lastSign) < switchAfter || now.Sub(p.since) < switchAfter) {
+			continue
+		}
+		if p.st != nil && p.st.ended && !p.Ended() && now.Sub(p.st.lastNew) < switchAfter {
+			continue
+		}
+		for i := len(s.streams) - 1; i >= 0; i-- {
+			st := s.streams[i]
+			if st.desc.name == p.name && !st.ended && st != p.st {
+				p.play(now, st)
+				break
+			}
+		}
+	}
+}

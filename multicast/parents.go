@@ -1,0 +1,502 @@
+package multicast
+
+import (
+	"time"
+
+	"rtmfp/internal/clock"
+)
+
+// growing is this node's place in the eight trees: who feeds it.
+type growing struct {
+	slices      [numSlices]slice
+	rotation    int  // where to begin, so that not all nodes favor the same slice
+	replan      bool // a slice may need a parent
+	routesDirty bool
+}
+
+// slice is the way by which one eighth of the fragments comes.
+type slice struct {
+	parent    *peer // who pushes it; nil: nobody
+	next      *peer // who was asked to take over
+	confirmed bool  // the parent has pushed, or did not refuse in time
+	moving    bool  // the parent asked to be left
+	route     route // of this node, as its neighbors are told
+
+	// Feasibility (as in Babel, RFC 8966 §3.5.1): a neighbor may become the
+	// parent if its route is of a later epoch than any that this node has
+	// announced, or of that epoch with less depth than the least announced.
+	// Along such routes the pairs (epoch, depth) fall strictly, so they can't
+	// close a loop, whatever order the news takes.
+	bestEpoch uint64
+	bestDepth uint8
+	announced bool
+	unfedAt   clock.Time // since when there is no route
+
+	asked    clock.Time // when the parent, or the one to come, was asked
+	lastPush clock.Time // when the parent last pushed
+	movedAt  clock.Time
+	missedAt clock.Time // since when the parent owes a fragment; 0: it does not
+	lagMean  time.Duration
+	lagDev   time.Duration
+}
+
+// noteLag takes the time by which a pushed fragment came later than the news
+// of it into the estimate (the filter of RFC 6298).
+func (sl *slice) noteLag(lag int64) {
+	d := time.Duration(lag) - sl.lagMean
+	sl.lagMean += d / 8
+	if d < 0 {
+		d = -d
+	}
+	sl.lagDev += (d - sl.lagDev) / 4
+}
+
+func (sl *slice) feasible(r *route) bool {
+	if r.depth >= maxDepth-1 {
+		return false
+	}
+	return !sl.announced || r.epoch > sl.bestEpoch || r.epoch == sl.bestEpoch && r.depth < sl.bestDepth
+}
+
+// unfed reports whether a slice has nobody to push it and nobody asked to.
+func (st *stream) unfed() bool {
+	if st.pub != nil {
+		return false
+	}
+	for i := range st.slices {
+		if sl := &st.slices[i]; sl.next == nil && (sl.parent == nil || sl.moving) {
+			return true
+		}
+	}
+	return false
+}
+
+// plan finds parents for the slices that need one.
+func (st *stream) plan(now clock.Time) {
+	st.replan = false
+	if st.pub != nil || st.ended && st.frontier >= st.last {
+		return
+	}
+	for i := range numSlices {
+		s := (i + st.rotation) % numSlices
+		sl := &st.slices[s]
+		if sl.next != nil {
+			if now.Sub(sl.asked) < st.askTimeout(sl.next) {
+				continue
+			}
+			// It neither refused nor pushed. With nothing to push that is as it
+			// should be; else the parent stays, for it is the one that pushes.
+			if st.busy(now) {
+				st.holdOff(now, sl.next, s)
+				st.unask(sl.next, s)
+				sl.next = nil
+			} else {
+				st.commit(now, s)
+			}
+		}
+		if sl.parent != nil && !sl.confirmed && now.Sub(sl.asked) >= st.askTimeout(sl.parent) {
+			sl.confirmed = true
+			st.routesDirty = true
+		}
+		if sl.parent != nil && !sl.moving {
+			continue
+		}
+		if p, urgent := st.choose(now, s, sl.parent); p != nil {
+			st.adopt(now, s, p, urgent)
+		}
+	}
+	st.sendAsks(now)
+}
+
+// adopt asks p for a slice: to be its parent at once if there is none, else to
+// take over.
+func (st *stream) adopt(now clock.Time, s int, p *peer, urgent bool) {
+	sl := &st.slices[s]
+	if sl.parent == nil {
+		sl.parent, sl.confirmed = p, false
+	} else {
+		sl.next = p
+	}
+	sl.asked, sl.missedAt = now, 0
+	p.fresh |= 1 << s
+	if urgent {
+		p.urgent |= 1 << s
+	}
+}
+
+// commit makes the one who was asked to take over the parent.
+func (st *stream) commit(now clock.Time, s int) {
+	sl := &st.slices[s]
+	if sl.parent != nil {
+		st.unask(sl.parent, s)
+	}
+	sl.parent, sl.next = sl.next, nil
+	sl.confirmed, sl.moving = true, false
+	sl.missedAt, sl.movedAt, sl.lastPush = 0, now, now
+	sl.lagMean, sl.lagDev = 0, 0
+	st.stats.ParentsMoved++
+	st.routesDirty = true
+	st.replan = true // to tell the old one
+	st.wake(now)
+}
+
+// unask takes a slice out of what a neighbor is asked for; sendAsks tells it.
+func (st *stream) unask(p *peer, s int) {
+	p.fresh &^= 1 << s
+	p.urgent &^= 1 << s
+	st.replan = true
+}
+
+// holdOff keeps from asking a neighbor for a slice for a while.
+func (st *stream) holdOff(now clock.Time, p *peer, s int) {
+	p.notBefore[s] = now.Add(askAgain + time.Duration(st.s.cfg.Rand.Int64N(int64(askAgain))))
+	p.room &^= 1 << s
+}
+
+func (st *stream) askTimeout(p *peer) time.Duration {
+	return askPatience + 2*st.s.flows.RTT(p.n.link) + st.meter.sliceInterval()*3
+}
+
+// choose returns the best neighbor to feed a slice, other than the one that
+// feeds it now. urgent says that it is the only one and has refused before.
+func (st *stream) choose(now clock.Time, s int, except *peer) (best *peer, urgent bool) {
+	var bestCost time.Duration
+	open, ties := 0, 0
+	for pass := range 2 {
+		for _, p := range st.peers {
+			if p == except || !st.canFeed(p, s) || now < p.notBefore[s] {
+				continue
+			}
+			if pass == 0 && p.n.Modern && (p.room|p.hinted)&(1<<s) == 0 {
+				continue
+			}
+			open++
+			cost := st.cost(p, s)
+			switch {
+			case best == nil || cost < bestCost:
+				best, bestCost, ties = p, cost, 1
+			case cost == bestCost:
+				if ties++; st.s.cfg.Rand.IntN(ties) == 0 {
+					best = p
+				}
+			}
+		}
+		if best != nil || except != nil {
+			break // somebody without room is only asked in need
+		}
+	}
+	if best == nil {
+		return nil, false
+	}
+	return best, open == 1 && best.denied&(1<<s) != 0
+}
+
+// canFeed reports whether p may be the parent of a slice.
+func (st *stream) canFeed(p *peer, s int) bool {
+	if p.ctrlIn == 0 || p.ctrlOut == 0 || p.n.suspect {
+		return false
+	}
+	if !p.n.Modern {
+		return true
+	}
+	return p.routes[s].depth < maxDepth && st.slices[s].feasible(&p.routes[s])
+}
+
+// cost estimates when fragments of a slice would come by way of p, and adds a
+// little for what p and this node's other slices already load it with, so
+// that what is equally near shares the work.
+func (st *stream) cost(p *peer, s int) time.Duration {
+	c := st.s.flows.RTT(p.n.link)/2 + hopDelay
+	if p.n.Modern {
+		c += p.routes[s].delay + time.Duration(p.load)*loadCost
+	} else {
+		c += oldPeerCost
+	}
+	for i := range st.slices {
+		if sl := &st.slices[i]; i != s && (sl.parent == p || sl.next == p) {
+			c += spreadCost
+		}
+	}
+	return c
+}
+
+// sendAsks tells every neighbor for which slices it is wanted, if that changed.
+func (st *stream) sendAsks(now clock.Time) {
+	for _, p := range st.peers {
+		mask := byte(0)
+		for s := range st.slices {
+			if sl := &st.slices[s]; sl.parent == p || sl.next == p {
+				mask |= 1 << s
+			}
+		}
+		if mask == p.asked && p.fresh == 0 || p.ctrlOut == 0 {
+			continue
+		}
+		p.asked = mask
+		if !p.n.Modern {
+			p.fresh = 0
+			st.control(now, p, []byte{msgPush, mask})
+			continue
+		}
+		fresh := p.fresh & mask
+		for {
+			// One message for all new slices that begin at the same id.
+			a := ask{mask: mask}
+			if p.urgent != 0 {
+				a.flags = askUrgent
+			}
+			for s := range numSlices {
+				bit := byte(1) << s
+				if fresh&bit == 0 {
+					continue
+				}
+				from := st.firstWanted(now, s)
+				if a.fresh == 0 {
+					a.from = from
+				}
+				if from == a.from {
+					a.fresh |= bit
+				}
+			}
+			fresh &^= a.fresh
+			st.s.scratch = appendAsk(st.s.scratch[:0], a)
+			st.control(now, p, st.s.scratch)
+			if fresh == 0 {
+				break
+			}
+		}
+		p.fresh, p.urgent = 0, 0
+	}
+}
+
+// firstWanted is the first fragment of a slice that a new parent should send:
+// the first that is missing and was not asked of anybody. Those gaps are given
+// the time of a push.
+func (st *stream) firstWanted(now clock.Time, s int) uint64 {
+	if !st.started {
+		return 0
+	}
+	from := st.frontier + 1
+	wait := now.Add(st.pullDelay(uint64(s)))
+	for i := range st.missing {
+		g := &st.missing[i]
+		if g.id%numSlices != uint64(s) || g.early || g.asked != nil {
+			continue
+		}
+		from = min(from, g.id)
+		g.due = max(g.due, wait)
+	}
+	return from
+}
+
+// onRefuse takes a neighbor's word that it does not feed slices, or will soon
+// stop to.
+func (st *stream) onRefuse(now clock.Time, p *peer, mask byte, hints []byte) {
+	p.denied |= mask
+	for s := range numSlices {
+		if mask&(1<<s) == 0 {
+			continue
+		}
+		st.holdOff(now, p, s)
+		p.hinted &^= 1 << s
+		sl := &st.slices[s]
+		switch {
+		case sl.next == p:
+			sl.next = nil
+			p.fresh &^= 1 << s
+		case sl.parent == p && sl.confirmed:
+			sl.moving = true // it goes on pushing for a while
+		case sl.parent == p:
+			sl.parent = nil
+		}
+	}
+	for ; len(hints) >= 32; hints = hints[32:] {
+		for _, q := range st.peers {
+			if q != p && string(q.n.Peer[:]) == string(hints[:32]) {
+				q.hinted |= mask
+			}
+		}
+	}
+	st.routesDirty, st.replan = true, true
+	st.wake(now)
+}
+
+// noteArrival follows up on a fragment that came from p.
+func (st *stream) noteArrival(now clock.Time, p *peer, id uint64, pulled, duplicate bool) {
+	s := int(id % numSlices)
+	sl := &st.slices[s]
+	if pulled {
+		return
+	}
+	switch p {
+	case sl.parent:
+		sl.lastPush, sl.missedAt = now, 0
+		p.denied &^= 1 << s
+		if !sl.confirmed {
+			sl.confirmed = true
+			st.routesDirty = true
+			st.wake(now)
+		}
+		if duplicate && sl.next == nil {
+			// It was pulled too early: be more patient with this parent.
+			sl.lagDev = min(sl.lagDev+earlyPenalty, pullDelayMax/4)
+		}
+	case sl.next:
+		p.denied &^= 1 << s
+		st.commit(now, s)
+	}
+}
+
+// overdue notes that a fragment of a slice had to be pulled.
+func (st *stream) overdue(g *gap) {
+	sl := &st.slices[g.id%numSlices]
+	if sl.parent != nil && sl.missedAt == 0 && sl.lastPush < g.known {
+		sl.missedAt = g.known
+	}
+}
+
+// watchParents gives up the parents that owe fragments for too long. One that
+// has not been heard of at all in that time loses all its slices at once.
+func (st *stream) watchParents(now clock.Time) {
+	for s := range st.slices {
+		sl := &st.slices[s]
+		if sl.parent == nil || sl.missedAt == 0 {
+			continue
+		}
+		limit := st.silence(s)
+		if now.Sub(max(sl.missedAt, sl.asked)) < limit {
+			continue
+		}
+		p := sl.parent
+		if now.Sub(p.n.lastHeard) >= limit {
+			p.n.suspect = true
+			st.dropParent(now, p)
+			st.releaseGaps(now, p)
+			continue
+		}
+		st.loseParent(now, s)
+	}
+}
+
+// silence is how long a parent may owe a fragment.
+func (st *stream) silence(s int) time.Duration {
+	sl := &st.slices[s]
+	rtt := st.s.flows.RTT(sl.parent.n.link)
+	d := 2*(pullDelayFloor+rtt+sl.lagMean+2*sl.lagDev) + 2*st.meter.sliceInterval()
+	if !sl.parent.n.Modern {
+		return max(d, oldSilence)
+	}
+	return min(max(d, minSilence), maxSilence+2*rtt)
+}
+
+// loseParent gives up the parent of a slice.
+func (st *stream) loseParent(now clock.Time, s int) {
+	sl := &st.slices[s]
+	st.stats.ParentsReplaced++
+	st.holdOff(now, sl.parent, s)
+	st.unask(sl.parent, s)
+	sl.parent, sl.next = sl.next, nil
+	sl.confirmed, sl.moving, sl.missedAt = false, false, 0
+	sl.lagMean, sl.lagDev = 0, 0
+	st.routesDirty, st.replan = true, true
+	st.wake(now)
+}
+
+// dropParent gives up a neighbor in all slices. The others that wait for it
+// are asked for at once.
+func (st *stream) dropParent(now clock.Time, p *peer) {
+	if !st.active {
+		return
+	}
+	for s := range st.slices {
+		sl := &st.slices[s]
+		if sl.next == p {
+			sl.next = nil
+			st.unask(p, s)
+			st.wake(now)
+		}
+		if sl.parent == p {
+			st.loseParent(now, s)
+		}
+	}
+}
+
+// improve looks, one slice a turn, for a parent that would bring it sooner.
+func (st *stream) improve(now clock.Time) {
+	st.rotation = (st.rotation + 1) % numSlices
+	s := st.rotation
+	sl := &st.slices[s]
+	if st.pub != nil || sl.parent == nil || sl.next != nil || sl.moving || !sl.confirmed || now.Sub(sl.movedAt) < moveRest {
+		return
+	}
+	p, _ := st.choose(now, s, sl.parent)
+	if p == nil {
+		return
+	}
+	is := st.cost(sl.parent, s)
+	if sl.lagMean > lateSlice {
+		is += sl.lagMean - lateSlice
+	}
+	if will := st.cost(p, s); will+max(moveGain, is/5) < is {
+		sl.movedAt = now
+		st.adopt(now, s, p, false)
+	}
+}
+
+// updateRoutes works out this node's own routes, and sees to it that the
+// neighbors are told: at once when depths change, in time otherwise.
+func (st *stream) updateRoutes(now clock.Time) {
+	if !st.routesDirty {
+		return
+	}
+	st.routesDirty = false
+	for s := range st.slices {
+		sl := &st.slices[s]
+		was := sl.route
+		r := route{depth: depthUnfed}
+		switch p := sl.parent; {
+		case st.pub != nil:
+			r = route{epoch: st.pub.epoch}
+		case p == nil || !sl.confirmed:
+		case !p.n.Modern:
+			// There is no telling how far an old neighbor is from the publisher.
+			r = route{depth: oldPeerDepth, delay: oldPeerCost}
+			if sl.announced && sl.bestEpoch > 0 {
+				r.depth = depthUnfed // modern neighbors have better news
+			}
+		case sl.feasible(&p.routes[s]):
+			// A parent that moved down within the epoch is no route until the next.
+			r = p.routes[s]
+			r.depth++
+			r.delay += st.s.flows.RTT(p.n.link)/2 + hopDelay
+		}
+		if d := r.delay - was.delay; was.depth == r.depth && d < delayNews && d > -delayNews {
+			r.delay = was.delay
+		}
+		if r.depth < maxDepth && (!sl.announced || r.epoch > sl.bestEpoch || r.depth < sl.bestDepth) {
+			sl.announced, sl.bestEpoch, sl.bestDepth = true, r.epoch, r.depth
+		}
+		if r.depth >= maxDepth && was.depth < maxDepth {
+			sl.unfedAt = now
+		}
+		if r == was {
+			continue
+		}
+		sl.route = r
+		st.treeChanged = true
+		if r.depth != was.depth {
+			st.stateSoon(now)
+		}
+	}
+}
+
+// forgetDepths lets a slice that has been without a route for long start
+// afresh. Only where the source gives no epochs can that be needed.
+func (st *stream) forgetDepths(now clock.Time) {
+	for s := range st.slices {
+		sl := &st.slices[s]
+		if sl.announced && sl.bestEpoch == 0 && sl.route.depth >= maxDepth && now.Sub(sl.unfedAt) > holdTime {
+			sl.announced = false
+		}
+	}
+}

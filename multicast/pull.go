@@ -1,0 +1,273 @@
+package multicast
+
+import (
+	"time"
+
+	"rtmfp/internal/clock"
+)
+
+// pullDelay is how long to wait for a fragment of a slice to be pushed once it
+// is known of: as late as they use to come, and a round trip and a half more,
+// in which the parent's transport sends again what was lost.
+func (st *stream) pullDelay(slice uint64) time.Duration {
+	sl := &st.slices[slice]
+	p := sl.parent
+	if p == nil {
+		p = sl.next
+	}
+	jitter := time.Duration(st.s.cfg.Rand.Int64N(int64(pullJitter)))
+	if p == nil {
+		return pullDelayUnfed + jitter
+	}
+	d := pullDelayFloor + st.s.flows.RTT(p.n.link)*3/2 + sl.lagMean + 4*sl.lagDev
+	return min(d, pullDelayMax) + jitter
+}
+
+// repair asks for the gaps that are due, and gives up parents that have gone
+// silent over them.
+func (st *stream) repair(now clock.Time) {
+	next := clock.Never
+	st.crowded = false
+	for i := range st.missing {
+		g := &st.missing[i]
+		if g.due > now {
+			next = min(next, g.due)
+			continue
+		}
+		if !g.early {
+			st.overdue(g)
+		}
+		if g.asked != nil {
+			// As long as others come from there, this one may be on its way.
+			if wait := g.asked.lastPulled.Add(st.pullTimeout(g.asked, 0)); wait > now && now.Sub(g.sent) < maxPullWait {
+				g.due = wait
+				next = min(next, wait)
+				continue
+			}
+			g.asked.outstanding--
+			g.asked = nil
+		}
+		p, when := st.holder(now, g)
+		switch {
+		case p != nil:
+			if g.orphan {
+				g.orphan = false
+				st.orphans--
+			}
+			p.outstanding++
+			g.asked, g.sent = p, now
+			g.due = now.Add(st.pullTimeout(p, g.tries))
+			g.tries = min(g.tries+1, 3)
+			p.pulls = append(p.pulls, g.id)
+			next = min(next, g.due)
+		case when != clock.Never:
+			g.due = when
+			next = min(next, when)
+		case !g.orphan:
+			g.orphan = true
+			st.orphans++
+		}
+	}
+	for _, p := range st.peers {
+		if len(p.pulls) > 0 {
+			st.sendPulls(now, p)
+		}
+	}
+	st.repairAt = next
+	st.watchParents(now)
+}
+
+// holder chooses the neighbor to ask for a fragment: of those that hold it the
+// one with the least to do and the shortest way. If there is none now, it
+// returns when to look again, clock.Never if that takes news.
+func (st *stream) holder(now clock.Time, g *gap) (best *peer, when clock.Time) {
+	when = clock.Never
+	var bestCost int64
+	ties := 0
+	for _, p := range st.peers {
+		if p.ctrlOut == 0 || p.n.suspect || !p.have.has(g.id) {
+			continue
+		}
+		if !p.n.Modern && !g.early && g.known.Add(st.desc.fetch) > now {
+			// Old neighbors give push that much time, and others to announce.
+			when = min(when, g.known.Add(st.desc.fetch))
+			continue
+		}
+		if p.outstanding >= maxOutstanding {
+			st.crowded = true
+			when = min(when, now.Add(pullRetry))
+			continue
+		}
+		cost := int64(st.s.flows.RTT(p.n.link)/2) + int64(p.outstanding)*int64(outstandingCost)
+		if g.tries > 0 && p == g.last {
+			cost += int64(maxPullWait)
+		}
+		switch {
+		case best == nil || cost < bestCost:
+			best, bestCost, ties = p, cost, 1
+		case cost == bestCost:
+			if ties++; st.s.cfg.Rand.IntN(ties) == 0 {
+				best = p
+			}
+		}
+	}
+	if best != nil {
+		g.last = best
+	}
+	return best, when
+}
+
+// pullTimeout is how long to wait for the answer to a pull.
+func (st *stream) pullTimeout(p *peer, tries uint8) time.Duration {
+	return (pullTimeoutFloor + 2*st.s.flows.RTT(p.n.link)) << min(tries, 3)
+}
+
+// sendPulls asks a neighbor for what was chosen, in ascending order: old ones
+// one by one, modern ones by bitmaps.
+func (st *stream) sendPulls(now clock.Time, p *peer) {
+	ids := p.pulls
+	p.pulls = p.pulls[:0]
+	st.stats.PullsSent += uint64(len(ids))
+	if !p.n.Modern {
+		for _, id := range ids {
+			st.s.scratch = appendPull(st.s.scratch[:0], id)
+			st.control(now, p, st.s.scratch)
+		}
+		return
+	}
+	for len(ids) > 0 {
+		var bitmap [maxFetchMap]byte
+		first := ids[0]
+		n := 0
+		for len(ids) > 0 && ids[0]-first < 8*maxFetchMap {
+			off := ids[0] - first
+			bitmap[off/8] |= 1 << (off % 8)
+			n = int(off/8) + 1
+			ids = ids[1:]
+		}
+		st.s.scratch = appendFetch(st.s.scratch[:0], first, bitmap[:n])
+		st.control(now, p, st.s.scratch)
+	}
+}
+
+// releaseGaps takes back what was asked of a neighbor that will not answer.
+func (st *stream) releaseGaps(now clock.Time, p *peer) {
+	if p.outstanding == 0 {
+		return
+	}
+	for i := range st.missing {
+		if g := &st.missing[i]; g.asked == p {
+			g.asked = nil
+			g.due = now
+		}
+	}
+	p.outstanding = 0
+	st.repairNow(now)
+}
+
+// expireGaps gives up what has been missing for a whole window, and what
+// nobody can have any more.
+func (st *stream) expireGaps(now clock.Time) {
+	if len(st.missing) == 0 {
+		return
+	}
+	oldest := uint64(0) // lowest id that anybody may still come to hold
+	for _, p := range st.peers {
+		if p.ctrlIn == 0 {
+			continue
+		}
+		if !p.n.Modern || p.oldest == 0 {
+			oldest = 0
+			break
+		}
+		if oldest == 0 || p.oldest < oldest {
+			oldest = p.oldest
+		}
+	}
+	kept := st.missing[:0]
+	for i := range st.missing {
+		g := &st.missing[i]
+		age := now.Sub(g.known)
+		if age < st.desc.window && (age < goneGrace || g.id >= oldest) {
+			kept = append(kept, *g)
+			continue
+		}
+		st.release(g)
+		st.stats.Lost++
+	}
+	clear(st.missing[len(kept):])
+	st.missing = kept
+}
+
+// onFetch serves a modern neighbor's request.
+func (st *stream) onFetch(now clock.Time, p *peer, first uint64, bitmap []byte) {
+	for j, bits := range bitmap {
+		for k := range 8 {
+			if bits&(1<<k) != 0 {
+				st.serve(now, p, first+uint64(8*j+k))
+			}
+		}
+	}
+}
+
+// serve sends a fragment that a neighbor asked for, if it is held and the
+// neighbor has not asked for too much.
+func (st *stream) serve(now clock.Time, p *peer, id uint64) {
+	msg := st.win.get(id)
+	if msg == nil || p.ctrlIn == 0 || !st.allow(now, p, len(msg)) {
+		st.stats.PullsUnserved++
+		return
+	}
+	if st.sendFragment(now, p, id, msg) {
+		st.stats.FragmentsRequestedByPeers++
+	} else {
+		st.stats.PullsUnserved++
+	}
+}
+
+// allow takes the cost of a pulled fragment from what the neighbor, and all
+// neighbors together, may have.
+func (st *stream) allow(now clock.Time, p *peer, size int) bool {
+	rate := max(4*st.meter.rate, minPullRate)
+	if !p.allowance.take(now, size, rate, max(4*st.meter.rate, minPullBurst)) {
+		return false
+	}
+	if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
+		return st.s.upload.has(now, limit)
+	}
+	return true
+}
+
+// allowance is a bucket of bytes that fills at a rate.
+type allowance struct {
+	used int64 // bytes over what has flowed in
+	at   clock.Time
+}
+
+func (a *allowance) drain(now clock.Time, rate uint64) {
+	elapsed := uint64(min(now.Sub(a.at), time.Minute) / time.Microsecond)
+	a.used = max(a.used-int64(elapsed*rate/1e6), 0)
+	a.at = now
+}
+
+// take spends size bytes unless more than burst are spent already.
+func (a *allowance) take(now clock.Time, size int, rate, burst uint64) bool {
+	a.drain(now, rate)
+	if a.used >= int64(burst) {
+		return false
+	}
+	a.used += int64(size)
+	return true
+}
+
+// has reports whether anything is left of one second's bytes.
+func (a *allowance) has(now clock.Time, rate uint64) bool {
+	a.drain(now, rate)
+	return a.used < int64(rate)
+}
+
+// spend counts bytes that are sent in any case.
+func (a *allowance) spend(now clock.Time, size int, rate uint64) {
+	a.drain(now, rate)
+	a.used = min(a.used+int64(size), 4*int64(rate))
+}

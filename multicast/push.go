@@ -1,0 +1,237 @@
+package multicast
+
+import (
+	"math/bits"
+
+	"rtmfp/group"
+	"rtmfp/internal/clock"
+)
+
+// push passes a fragment on to the children of its slice, never back to where
+// it came from nor to where it is already.
+func (st *stream) push(now clock.Time, id uint64, msg []byte, from *peer) {
+	bit := byte(1) << (id % numSlices)
+	for _, p := range st.peers {
+		if p.children&bit == 0 || p == from || p.have.has(id) {
+			continue
+		}
+		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit) {
+			st.stats.PushesDropped++
+			continue
+		}
+		if st.sendFragment(now, p, id, msg) {
+			st.stats.FragmentsPushedToPeers++
+		} else {
+			st.stats.PushesDropped++
+		}
+	}
+}
+
+// sendFragment puts a fragment on a neighbor's media flow, unless that is
+// backed up. Media that is late is not worth the retransmission, so it has a
+// deadline.
+func (st *stream) sendFragment(now clock.Time, p *peer, id uint64, msg []byte) bool {
+	if p.mediaOut == 0 {
+		p.mediaOut = st.s.openFlow(now, p, metaMedia, p.ctrlIn, group.ClassMedia)
+	}
+	if st.s.flows.Backlog(p.mediaOut) > max(minBacklog, int(st.meter.rate)) {
+		return false
+	}
+	life := min(max(st.desc.window/2, minPushLife), maxPushLife)
+	st.s.flows.Send(now, p.mediaOut, msg, now.Add(life))
+	p.have.add(id)
+	st.stats.BytesSent += uint64(len(msg))
+	if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
+		st.s.upload.spend(now, len(msg), limit)
+	}
+	return true
+}
+
+// onAsk takes the slices that a neighbor wants to be fed.
+func (st *stream) onAsk(now clock.Time, p *peer, a ask) {
+	if p.ctrlIn == 0 {
+		return
+	}
+	p.children &= a.mask
+	p.leaving &= a.mask
+	granted, refused := byte(0), byte(0)
+	for i := range numSlices {
+		// Begin somewhere else for each asker, so that not all get the same.
+		s := (i + st.rotation) % numSlices
+		bit := byte(1) << s
+		switch {
+		case a.mask&bit == 0 || p.children&bit != 0:
+		case st.admit(now, p, s, a.flags&askUrgent != 0):
+			p.children |= bit
+			granted |= bit
+		default:
+			refused |= bit
+		}
+	}
+	st.rotation = (st.rotation + 1) % numSlices
+	if refused != 0 && p.n.Modern {
+		st.refuse(now, p, refused)
+	}
+	if fresh := granted & a.fresh; fresh != 0 && a.from != 0 {
+		st.catchUp(now, p, fresh, a.from)
+	}
+}
+
+// catchUp sends a new child what is held of its slices from an id on.
+func (st *stream) catchUp(now clock.Time, p *peer, mask byte, from uint64) {
+	if st.win.empty() {
+		return
+	}
+	for id := max(from, st.win.low); id <= st.win.top; id++ {
+		if mask&(1<<(id%numSlices)) == 0 || p.have.has(id) {
+			continue
+		}
+		msg := st.win.get(id)
+		if msg == nil {
+			continue
+		}
+		if !st.allow(now, p, len(msg)) || !st.sendFragment(now, p, id, msg) {
+			return
+		}
+		st.stats.FragmentsPushedToPeers++
+	}
+}
+
+// admit decides whether a neighbor may become a child in a slice.
+func (st *stream) admit(now clock.Time, p *peer, s int, urgent bool) bool {
+	bit := byte(1) << s
+	limit := st.pushLimit()
+	if limit == 0 || !st.affordable() {
+		return false
+	}
+	share := st.share(now)
+	fair := bits.OnesCount8(p.children) < share
+	count := 0
+	var silent, greedy *peer
+	for _, q := range st.peers {
+		if q.children&bit == 0 {
+			continue
+		}
+		if q.leaving&bit != 0 {
+			continue // it has been told to go
+		}
+		count++
+		if q.n.Modern && st.busy(now) && now.Sub(q.n.lastHeard) > childSilence {
+			silent = q
+		}
+		if n := keeps(q); q.n.Modern && n > share && (greedy == nil || n > keeps(greedy)) {
+			greedy = q
+		}
+	}
+	switch {
+	case count < limit:
+		return fair || urgent || !p.n.Modern
+	case silent != nil:
+		// A child that says nothing while fragments come has likely died.
+		silent.children &^= bit
+		return true
+	case st.pub != nil && fair && greedy != nil && keeps(greedy) > bits.OnesCount8(p.children)+1 && p.n.Modern:
+		// Each neighbor of the publisher gets its share of the places next to
+		// it, so that all work at passing the stream on. The one that had more
+		// is pushed to until it has found somebody else, for a while.
+		greedy.leaving |= bit
+		greedy.leaveAt = now.Add(leaveGrace)
+		st.s.scratch = appendRefuse(st.s.scratch[:0], bit, []group.PeerID{p.n.Peer})
+		st.control(now, greedy, st.s.scratch)
+		return true
+	}
+	return false
+}
+
+// keeps returns the number of slices that a child is fed for good.
+func keeps(p *peer) int { return bits.OnesCount8(p.children &^ p.leaving) }
+
+// share is the number of slices that each neighbor may have of the publisher:
+// all places divided by those who want some.
+func (st *stream) share(now clock.Time) int {
+	if st.pub == nil {
+		return numSlices
+	}
+	viewers := 0
+	for _, p := range st.peers {
+		if p.ctrlIn != 0 && p.n.Modern && (!st.busy(now) || now.Sub(p.n.lastHeard) <= childSilence) {
+			viewers++
+		}
+	}
+	viewers = max(viewers, 1)
+	return min((numSlices*st.pushLimit()+viewers-1)/viewers, numSlices)
+}
+
+func (st *stream) pushLimit() int {
+	if st.pub != nil {
+		return st.pub.cfg.PushLimit
+	}
+	return st.s.cfg.PushLimit
+}
+
+// affordable reports whether one more slice fits into the upload limit.
+func (st *stream) affordable() bool {
+	limit := uint64(st.s.cfg.UploadLimit)
+	if limit == 0 {
+		return true
+	}
+	used := uint64(0)
+	for _, other := range st.s.streams {
+		used += uint64(other.load()) * other.meter.rate / numSlices
+	}
+	return used+st.meter.rate/numSlices <= limit-limit/8
+}
+
+// load returns the number of slices that are pushed to all children together.
+func (st *stream) load() int {
+	n := 0
+	for _, p := range st.peers {
+		n += bits.OnesCount8(p.children)
+	}
+	return n
+}
+
+// room returns the slices for which another child would be welcome.
+func (st *stream) room() byte {
+	limit := st.pushLimit()
+	if limit == 0 || !st.affordable() {
+		return 0
+	}
+	mask := byte(0)
+	for s := range numSlices {
+		count := 0
+		for _, p := range st.peers {
+			count += int(p.children &^ p.leaving >> s & 1)
+		}
+		if count < limit {
+			mask |= 1 << s
+		}
+	}
+	return mask
+}
+
+// refuse tells a neighbor which slices it does not get here, and names those
+// who have them from here and may have room.
+func (st *stream) refuse(now clock.Time, p *peer, mask byte) {
+	st.stats.SlicesRefused += uint64(bits.OnesCount8(mask))
+	var hints [maxHints]group.PeerID
+	n := 0
+	for _, q := range st.peers {
+		if q != p && q.children&mask != 0 && q.room&mask != 0 && n < len(hints) {
+			hints[n] = q.n.Peer
+			n++
+		}
+	}
+	st.s.scratch = appendRefuse(st.s.scratch[:0], mask, hints[:n])
+	st.control(now, p, st.s.scratch)
+}
+
+// endGrace stops pushing to those who had time enough to find somebody else.
+func (st *stream) endGrace(now clock.Time) {
+	for _, p := range st.peers {
+		if p.leaving != 0 && now >= p.leaveAt {
+			p.children &^= p.leaving
+			p.leaving = 0
+		}
+	}
+}

@@ -1,0 +1,381 @@
+package multicast
+
+import (
+	"time"
+
+	"rtmfp/group"
+	"rtmfp/internal/clock"
+)
+
+// stream is one publication as this node knows it. While it is active the node
+// carries it: describes it to all neighbors, asks for its slices, keeps its
+// window. Otherwise it is only remembered who described it.
+type stream struct {
+	s     *Service
+	timer clock.Timer[*stream]
+	desc  description
+	peers []*peer // in the order in which they came
+
+	pub      *Publication
+	subs     []*Subscription // those that play this publication
+	active   bool
+	ended    bool        // the publisher said so, or it has gone
+	last     uint64      // id of the last fragment, if ended
+	leaveAt  clock.Time  // when an ended stream is no longer carried
+	lastSign clock.Time  // of life from the source: a new fragment, a later epoch
+	lastNew  clock.Time  // when the newest fragment came
+	epochTop uint64      // the latest epoch that was heard of
+	tickAt   clock.Time  // next turn of what is periodic
+	stats    StreamStats // counters only
+	meter    meter
+
+	fetching
+	growing
+	announcing
+}
+
+// peer is what one neighbor and this node have to do with each other in one
+// stream.
+type peer struct {
+	n  *neighbor
+	st *stream
+
+	ctrlIn   group.RecvID // the neighbor carries the stream and says so here; 0: it does not
+	ctrlOut  group.FlowID // where this node says so
+	mediaOut group.FlowID
+	refused  bool // the neighbor does not want to hear of the stream
+
+	// What the neighbor said.
+	have   idSet
+	heard  bool // it has told what it holds
+	oldest uint64
+	key    uint64
+	room   byte
+	load   byte
+	routes [numSlices]route
+	hinted byte // slices for which others recommend it
+
+	// What this node asks of it.
+	asked       byte                  // slices, as the neighbor was told
+	fresh       byte                  // of which the neighbor has not been told yet
+	urgent      byte                  // likewise, for want of anybody else
+	denied      byte                  // slices that it refused the last time
+	notBefore   [numSlices]clock.Time // when a slice may be asked again
+	outstanding int                   // fragments pulled and not yet there
+	lastPulled  clock.Time            // when one of them came
+	pulls       []uint64              // chosen for it, to be sent together
+
+	// What it asks of this node.
+	children  byte // slices that are pushed to it
+	leaving   byte // those of them that it was asked to find elsewhere
+	leaveAt   clock.Time
+	allowance allowance
+	synced    bool // it was told everything, and deltas follow
+}
+
+func newStream(s *Service, d description) *stream {
+	st := &stream{s: s, desc: d, tickAt: clock.Never}
+	st.timer.Owner = st
+	st.repairAt = clock.Never
+	st.stateAt = clock.Never
+	st.stats.Name, st.stats.Key = d.name, d.key
+	return st
+}
+
+// wake sees to it that advance runs at an instant or before.
+func (st *stream) wake(at clock.Time) {
+	if at < st.timer.When() {
+		st.s.timers.Set(&st.timer, at)
+	}
+}
+
+// peerOf returns the peer of a neighbor, made if need be.
+func (st *stream) peerOf(n *neighbor) *peer {
+	for _, p := range n.peers {
+		if p.st == st {
+			return p
+		}
+	}
+	p := &peer{n: n, st: st}
+	for i := range p.routes {
+		p.routes[i].depth = depthUnfed
+	}
+	st.peers = append(st.peers, p)
+	n.peers = append(n.peers, p)
+	return p
+}
+
+// review begins or ends the carrying of the stream after what it depends on
+// has changed, and forgets a stream that nobody speaks of.
+func (st *stream) review(now clock.Time) {
+	wanted := st.pub != nil || len(st.subs) > 0 || st.s.cfg.RelayAll
+	if st.ended && now >= st.leaveAt {
+		wanted = false
+	}
+	switch {
+	case wanted && !st.active:
+		st.activate(now)
+	case !wanted && st.active:
+		st.deactivate(now)
+	}
+	if st.active || len(st.subs) > 0 {
+		return
+	}
+	for _, p := range st.peers {
+		if p.ctrlIn != 0 {
+			return
+		}
+	}
+	st.s.dropStream(st)
+}
+
+func (st *stream) activate(now clock.Time) {
+	st.active = true
+	st.win = newWindow(st.s.cfg.MaxWindowFragments)
+	st.lastSign, st.lastNew = now, now
+	for i := range st.slices {
+		st.slices[i].route.depth = depthUnfed
+	}
+	st.rotation = st.s.cfg.Rand.IntN(numSlices)
+	st.tickAt = now.Add(st.desc.availability)
+	for _, n := range st.s.neighbors {
+		st.greet(now, st.peerOf(n))
+	}
+	// Those who described the stream before are known, but what they said then
+	// may be old. A modern one answers our description with all that it holds.
+	st.replan = true
+	st.wake(now)
+}
+
+func (st *stream) deactivate(now clock.Time) {
+	st.active = false
+	st.s.timers.Stop(&st.timer)
+	for _, p := range append([]*peer(nil), st.peers...) {
+		if p.mediaOut != 0 {
+			st.s.closeFlow(now, &p.mediaOut)
+		}
+		if p.ctrlOut != 0 {
+			st.s.closeFlow(now, &p.ctrlOut)
+		}
+		p.asked, p.fresh, p.urgent, p.children, p.leaving = 0, 0, 0, 0, 0
+		p.outstanding, p.synced = 0, false
+		if p.ctrlIn == 0 {
+			st.removePeer(p)
+		}
+	}
+	st.fetching = fetching{repairAt: clock.Never}
+	st.growing = growing{}
+	st.announcing = announcing{stateAt: clock.Never}
+	st.tickAt = clock.Never
+}
+
+// greet describes the stream to a neighbor, and tells a modern one what is
+// there, unless that was done.
+func (st *stream) greet(now clock.Time, p *peer) {
+	if p.refused {
+		return
+	}
+	if p.ctrlOut == 0 {
+		p.ctrlOut = st.s.openFlow(now, p, metaControl, p.n.Session, group.ClassControl)
+		st.s.scratch = appendDescription(st.s.scratch[:0], &st.desc)
+		st.control(now, p, st.s.scratch)
+		p.synced = false
+		if st.ended {
+			st.tellEnd(now, p)
+		}
+	}
+	if !p.synced && (p.n.Modern || p.ctrlIn != 0) {
+		st.sendAll(now, p)
+	}
+}
+
+// control sends a message of the control flow.
+func (st *stream) control(now clock.Time, p *peer, msg []byte) {
+	if p.ctrlOut == 0 {
+		return
+	}
+	st.stats.ControlBytesSent += uint64(len(msg))
+	st.s.flows.Send(now, p.ctrlOut, msg, clock.Never)
+}
+
+// peerSilent is called when the neighbor no longer carries the stream.
+func (st *stream) peerSilent(now clock.Time, p *peer) {
+	p.ctrlIn = 0
+	p.have = idSet{}
+	p.heard, p.synced = false, false
+	p.oldest, p.key, p.room, p.load, p.hinted, p.denied = 0, 0, 0, 0, 0, 0
+	for i := range p.routes {
+		p.routes[i] = route{depth: depthUnfed}
+	}
+	p.children, p.leaving = 0, 0
+	if p.mediaOut != 0 {
+		st.s.closeFlow(now, &p.mediaOut)
+	}
+	if st.active {
+		p.asked = 0
+		st.dropParent(now, p)
+		st.releaseGaps(now, p)
+	} else {
+		st.removePeer(p)
+		st.review(now)
+	}
+}
+
+// removePeer forgets a peer that nothing refers to any more.
+func (st *stream) removePeer(p *peer) {
+	st.peers = without(st.peers, p)
+	p.n.peers = without(p.n.peers, p)
+}
+
+func without[T comparable](list []T, v T) []T {
+	for i := range list {
+		if list[i] == v {
+			return append(list[:i], list[i+1:]...)
+		}
+	}
+	return list
+}
+
+// end notes that no fragment will come after last.
+func (st *stream) end(now clock.Time, last uint64) {
+	if st.ended {
+		return
+	}
+	st.ended, st.last = true, last
+	st.leaveAt = now.Add(st.desc.window + st.margin())
+	st.s.bury(now, st.desc.key)
+	st.s.emit(Event{Kind: StreamEnded, Name: st.desc.name, Key: st.desc.key})
+	if !st.active {
+		return
+	}
+	if st.started {
+		st.learn(now, last)
+	}
+	for _, p := range st.peers {
+		st.tellEnd(now, p)
+	}
+	st.wake(now)
+}
+
+func (st *stream) tellEnd(now clock.Time, p *peer) {
+	typ := byte(msgDescription) // so short that old peers take it for the end
+	if p.n.Modern {
+		typ = msgEnd
+	}
+	st.control(now, p, appendEnd(nil, typ, st.last))
+}
+
+func (st *stream) margin() time.Duration {
+	if st.pub != nil {
+		return st.pub.cfg.RelayMargin
+	}
+	return defaultRelayMargin
+}
+
+// idleTimeout is how long the source may give no sign of life.
+func (st *stream) idleTimeout() time.Duration {
+	if st.epochTop == 0 {
+		return 10 * st.s.cfg.IdleTimeout
+	}
+	return st.s.cfg.IdleTimeout
+}
+
+// busy reports whether fragments have been coming lately.
+func (st *stream) busy(now clock.Time) bool { return now.Sub(st.lastNew) < busyFor }
+
+// advance does what is due.
+func (st *stream) advance(now clock.Time) {
+	if !st.active {
+		return
+	}
+	if now >= st.tickAt {
+		st.tick(now)
+		if !st.active {
+			return
+		}
+	}
+	if now >= st.repairAt {
+		st.repair(now)
+	}
+	if st.replan {
+		st.plan(now)
+	}
+	st.updateRoutes(now)
+	if now >= st.stateAt {
+		st.broadcast(now)
+	}
+	st.s.timers.Set(&st.timer, min(st.tickAt, st.repairAt, st.stateAt))
+}
+
+// tick is the turn of everything that is periodic: once in an availability
+// period while fragments come, rarely otherwise.
+func (st *stream) tick(now clock.Time) {
+	period := st.desc.availability
+	if !st.busy(now) {
+		period = max(period, idleTick)
+	}
+	st.tickAt = now.Add(period)
+	st.meter.update(now)
+	keep := st.desc.window + st.margin()
+	st.win.evict(now.Add(-keep), st.s.cfg.MaxWindowBytes)
+	if st.key != 0 && !st.win.has(st.key) {
+		st.key = 0
+	}
+	if st.pub != nil && !st.ended {
+		st.pub.renew(now)
+	}
+	if st.ended && now >= st.leaveAt {
+		st.review(now)
+		return
+	}
+	if st.pub == nil && !st.ended && now.Sub(st.lastSign) > st.idleTimeout() {
+		st.end(now, st.frontier)
+	}
+	st.endGrace(now)
+	st.expireGaps(now)
+	if len(st.missing) > 0 {
+		st.repairAt = now
+	} else {
+		st.watchParents(now)
+	}
+	st.forgetDepths(now)
+	st.replan = true
+	st.improve(now)
+	st.stateAt = now
+	if len(st.subs) > 0 {
+		st.s.reviewSubscriptions(now)
+	}
+}
+
+// meter measures the rate of new fragments.
+type meter struct {
+	fragments, bytes uint64 // since since
+	since            clock.Time
+	perSecond        uint64 // fragments
+	rate             uint64 // bytes per second
+}
+
+func (m *meter) update(now clock.Time) {
+	d := now.Sub(m.since)
+	if d < meterPeriod {
+		return
+	}
+	if d < 4*meterPeriod {
+		f := m.fragments * uint64(time.Second) / uint64(d)
+		r := m.bytes * uint64(time.Second) / uint64(d)
+		if m.rate == 0 {
+			m.perSecond, m.rate = f, r
+		} else {
+			m.perSecond, m.rate = (3*m.perSecond+f)/4, (3*m.rate+r)/4
+		}
+	}
+	*m = meter{since: now, perSecond: m.perSecond, rate: m.rate}
+}
+
+// sliceInterval is the time that is expected between two fragments of a slice.
+func (m *meter) sliceInterval() time.Duration {
+	if m.perSecond == 0 {
+		return defaultSliceInterval
+	}
+	return min(numSlices*time.Second/time.Duration(m.perSecond), maxSliceInterval)
+}
