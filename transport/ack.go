@@ -1,0 +1,178 @@
+package transport
+
+import (
+	"net/netip"
+	"time"
+
+	"rtmfp/internal/clock"
+	"rtmfp/transport/wire"
+)
+
+// ackTally is what the acknowledgements of one packet amount to.
+type ackTally struct {
+	any    bool
+	before int32         // PRE_ACK_OUTSTANDING
+	acked  int32         // ACKED_BYTES_THIS_PACKET
+	packet uint64        // the highest number of a packet of ours that is acknowledged, 0 if none is
+	lag    time.Duration // since that was sent, 0 if it is not known for sure
+}
+
+// handleAck takes an acknowledgement (RFC 7016 §3.6.2.4).
+func (s *Session) handleAck(now clock.Time, from netip.AddrPort, a wire.Ack, t *ackTally) {
+	f := s.sendFlow(a.FlowID)
+	if f == nil {
+		return // a late one, most likely
+	}
+	if a.Cumulative >= f.unsent {
+		s.e.drop(from, DropFlow)
+		return
+	}
+	t.any = true
+	f.startup = nil
+	f.window = a.BufferBytes()
+	f.cumulative = max(f.cumulative, a.Cumulative)
+	s.take(now, f, f.queue.base, a.Cumulative, t)
+	for c := a.Ranges(); ; {
+		r, ok := c.Next()
+		if !ok {
+			break
+		}
+		if r.Last >= f.unsent {
+			s.e.drop(from, DropFlow)
+			break
+		}
+		s.take(now, f, r.First, r.Last, t)
+	}
+	if f.queue.n == 0 {
+		if f.state == sendClosing && f.cumulative >= f.finalSN {
+			f.finish(now)
+			return
+		}
+		f.refresh()
+	}
+	if f.window == 0 && !f.exception && f.queue.n > 0 {
+		if f.probeAt == clock.Never {
+			f.probeAt = now.Add(max(probeInterval, s.rtt.erto))
+			s.armFlows(f.probeAt)
+		}
+		return
+	}
+	if f.queue.n > 0 {
+		s.makeReady(f)
+	}
+}
+
+// take removes the entries from first to last from a SEND_QUEUE. The RFC does so
+// for entries in flight; one that was sent and is taken for lost has arrived
+// just as well.
+func (s *Session) take(now clock.Time, f *SendFlow, first, last uint64, t *ackTally) {
+	first = max(first, f.queue.base)
+	for seq := first; seq <= last && seq < f.queue.end(); seq++ {
+		fr := f.queue.at(seq)
+		if fr == nil || !fr.everSent {
+			continue
+		}
+		if fr.inFlight {
+			t.acked += fr.size
+			lag := now.Sub(fr.sentAt)
+			switch {
+			case fr.packet < t.packet:
+			case !fr.resent:
+				t.packet, t.lag = fr.packet, max(lag, 1)
+			case lag >= s.rtt.least:
+				// Sooner than ever possible, it is the acknowledgement of an
+				// earlier try, and tells nothing of the packet that it was in last.
+				t.packet, t.lag = fr.packet, 0
+			}
+		}
+		f.remove(fr)
+	}
+}
+
+// acknowledged acts on all acknowledgements of a packet together.
+func (s *Session) acknowledged(now clock.Time, t *ackTally) {
+	s.maxAcked = max(s.maxAcked, t.packet)
+	if t.lag != 0 {
+		s.rtt.acknowledged(t.lag)
+	}
+	lost := s.detectLoss(now)
+	naks := s.flightHead != nil && s.flightHead.packet < s.maxAcked
+	c := &s.congestion
+	c.acknowledged(now, t.before, t.acked, lost, naks, now < s.e.critical.sentUntil, s.nextPacket)
+	if lost {
+		s.traceWindow(now)
+	}
+	s.pacer.acknowledged(t.acked)
+	if t.acked > 0 {
+		s.tailProbe = 0
+		s.rtt.erto = max(s.rtt.mrto, minERTO)
+		if s.rtt.srtt == 0 {
+			s.rtt.erto = initialERTO
+		}
+	}
+	// "On receiving a packet containing at least one acknowledgement, reset
+	// TIMEOUT_ALARM (if already set) to fire in ERTO." (RFC 7016 §3.6.2.6)
+	if s.timeout != clock.Never {
+		s.timeout = now.Add(s.rtt.erto)
+		s.arm(s.timeout)
+	}
+	s.armTail(now)
+	for _, tail := range s.ready {
+		if tail != nil {
+			s.wake()
+			break
+		}
+	}
+}
+
+// ackSoon puts a flow among those to be acknowledged, at once if it is urgent.
+func (s *Session) ackSoon(f *RecvFlow, urgent bool) {
+	if !f.shouldAck {
+		f.shouldAck = true
+		f.nextAck = nil
+		if s.ackTail == nil {
+			s.ackHead = f
+		} else {
+			s.ackTail.nextAck = f
+		}
+		s.ackTail = f
+	}
+	if urgent {
+		s.ackNow = true
+		s.wake()
+	}
+}
+
+// appendAcks appends the acknowledgements that are due, each in full, up to end.
+// If the packet is sent for their sake, the first is truncated to fit instead
+// (RFC 7016 §3.6.3.4.2).
+func (s *Session) appendAcks(b []byte, end int, obligatory bool) []byte {
+	for f := s.ackHead; f != nil; f = s.ackHead {
+		mark := len(b)
+		if f.state == recvRejected {
+			b = wire.FlowException{FlowID: f.id, Code: f.code}.Append(b)
+		}
+		blocks := f.available()
+		start := len(b)
+		w := wire.BeginRangeAck(b, end-start, f.id, blocks, f.received.upTo)
+		whole := true
+		for _, r := range f.received.ranges {
+			if whole = w.Add(r.First, r.Last); !whole {
+				break
+			}
+		}
+		b = w.End()
+		if len(b) == start || len(b) > end || !whole && !obligatory {
+			return b[:mark]
+		}
+		obligatory = false
+		f.told = uint8(min(blocks, 2))
+		f.shouldAck = false
+		if s.ackHead = f.nextAck; s.ackHead == nil {
+			s.ackTail = nil
+		}
+		f.nextAck = nil
+	}
+	s.ackNow, s.rxData, s.ackAt = false, 0, clock.Never
+	return b
+}

@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"rtmfp/transport/crypto"
+)
+
+// Config configures an Endpoint. Identity and Rand are required; the zero value
+// of every other field is its default.
+type Config struct {
+	// Identity is the endpoint's certificate with its private keys.
+	Identity *crypto.Identity
+
+	// Rand gives the bytes for tags, cookies' secrets, and keys. It must be
+	// cryptographically strong in production and seeded in simulations.
+	Rand io.Reader
+
+	// Policy says which cryptography is acceptable. The zero Policy refuses
+	// whatever is older than the modern suite.
+	Policy crypto.Policy
+
+	// Introduce makes the endpoint redirect and forward to the far ends of its
+	// open sessions (RFC 7016 §3.5.1.4, §3.5.1.5).
+	Introduce bool
+
+	// Keepalive is the silence after which the far end is pinged. Default 5 s.
+	Keepalive time.Duration
+
+	// RetransmitLimit is how long a session may wait for any sign of life while
+	// data or a ping is outstanding, before it is given up. Default 10 s.
+	RetransmitLimit time.Duration
+
+	// OpenTimeout is the ultimate open timeout (RFC 7016 §3.5.1.1.1): how long
+	// an opening session is tried. Default 95 s, as the RFC recommends.
+	OpenTimeout time.Duration
+
+	// MTU is the largest UDP payload that is sent, in bytes, 576 to 9000.
+	// Default 1200: it passes every IPv6 path (1280 less 48 of headers) with
+	// room for a tunnel, and is what QUIC takes to be safe without probing.
+	MTU int
+
+	// MaxSessions bounds sessions in any state. Default 16384.
+	MaxSessions int
+
+	// MaxOpening bounds sessions that are being opened from either side, for
+	// which nothing is proven yet. Default 1024.
+	MaxOpening int
+
+	// MaxFlowsPerSession bounds the flows of one direction in a session, those
+	// that linger after their end included. Default 4096.
+	MaxFlowsPerSession int
+
+	// RecvBuffer is the receive window of a flow in bytes. Default 1 MiB.
+	RecvBuffer int
+
+	// SessionBuffer bounds what all receiving flows of a session hold together
+	// in bytes; beyond it only the very next fragment of a flow is taken.
+	// Default 8 MiB.
+	SessionBuffer int
+
+	// SendBuffer bounds what a sending flow queues in bytes, an overhead per
+	// message included. Default 4 MiB.
+	SendBuffer int
+
+	// MaxMessage bounds a message in bytes, in both directions. Default 2 MiB.
+	MaxMessage int
+
+	// MaxOutbox bounds the handshake packets that wait for transmission.
+	// Default 256.
+	MaxOutbox int
+
+	// PoolKeep bounds the bytes of free buffers that are kept for reuse.
+	// Default 4 MiB.
+	PoolKeep int
+
+	// Trace is told what happens, if it is not nil.
+	Trace *Tracer
+}
+
+// withDefaults returns c with its defaults filled in, or what is wrong with it.
+func (c Config) withDefaults() (Config, error) {
+	if c.Identity == nil {
+		return c, errors.New("transport: Config.Identity is missing")
+	}
+	if c.Rand == nil {
+		return c, errors.New("transport: Config.Rand is missing")
+	}
+	for _, d := range []struct {
+		v    *time.Duration
+		def  time.Duration
+		name string
+	}{
+		{&c.Keepalive, 5 * time.Second, "Keepalive"},
+		{&c.RetransmitLimit, 10 * time.Second, "RetransmitLimit"},
+		{&c.OpenTimeout, ultimateOpenTimeout, "OpenTimeout"},
+	} {
+		if *d.v == 0 {
+			*d.v = d.def
+		}
+		if *d.v < time.Millisecond {
+			return c, fmt.Errorf("transport: Config.%s is %v, below 1 ms", d.name, *d.v)
+		}
+	}
+	for _, n := range []struct {
+		v                   *int
+		def, least, largest int
+		name                string
+	}{
+		{&c.MTU, defaultMTU, 576, 9000, "MTU"},
+		{&c.MaxSessions, 16384, 1, maxSlots, "MaxSessions"},
+		{&c.MaxOpening, 1024, 1, maxSlots, "MaxOpening"},
+		{&c.MaxFlowsPerSession, 4096, 1, 1 << 20, "MaxFlowsPerSession"},
+		{&c.RecvBuffer, 1 << 20, 4096, 1 << 30, "RecvBuffer"},
+		{&c.SessionBuffer, 8 << 20, 4096, 1 << 30, "SessionBuffer"},
+		{&c.SendBuffer, 4 << 20, 4096, 64 << 20, "SendBuffer"},
+		{&c.MaxMessage, 2 << 20, 1024, 64 << 20, "MaxMessage"},
+		{&c.MaxOutbox, 256, 1, 1 << 20, "MaxOutbox"},
+		{&c.PoolKeep, 4 << 20, 1, 1 << 30, "PoolKeep"},
+	} {
+		if *n.v == 0 {
+			*n.v = n.def
+		}
+		if *n.v < n.least || *n.v > n.largest {
+			return c, fmt.Errorf("transport: Config.%s is %d, outside %d to %d", n.name, *n.v, n.least, n.largest)
+		}
+	}
+	return c, nil
+}

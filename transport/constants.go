@@ -1,0 +1,52 @@
+package transport
+
+import "time"
+
+// Durations and sizes of the protocol, with their origin.
+const (
+	ultimateOpenTimeout = 95 * time.Second        // RFC 7016 §3.5.1.1.1
+	helloInterval       = 250 * time.Millisecond  // until the second attempt; our choice
+	helloBackoff        = 1500 * time.Millisecond // RFC 7016 §3.5.1.1.1: added to the interval between attempts
+	redirectThreshold   = 24                      // RFC 7016 §3.5.1.1.1: REDIRECT_THRESHOLD, candidates in all
+
+	cookieLifetime = 120 * time.Second // RFC 7016 §3.5.1.1.2: not less than 95 s
+	glareWindow    = 5 * time.Second   // how long an open session still counts as simultaneous with another; our choice
+
+	initialERTO = 3 * time.Second        // RFC 7016 §3.5.2.2
+	minERTO     = 250 * time.Millisecond // RFC 7016 §3.5.2.2
+	maxERTO     = 10 * time.Second       // RFC 7016 §3.5.2.2: the ultimate backoff cap
+	ackAllow    = 200 * time.Millisecond // RFC 7016 §3.5.2.2: what ERTO allows the receiver to wait
+	echoLimit   = 128 * time.Second      // RFC 7016 §3.5.2.2: age at which a timestamp is no longer echoed
+	tick        = 4 * time.Millisecond   // RFC 7016 §2.2.4: of timestamps
+
+	delayedAck  = 200 * time.Millisecond // RFC 7016 §3.6.3.4.4
+	criticalAck = 20 * time.Millisecond  // the same for time-critical packets: their sender has no time to guess; our choice
+	ackEvery    = 2                      // RFC 7016 §3.6.3.2: data packets until an acknowledgement is due
+
+	criticalHold = 800 * time.Millisecond // RFC 7016 §3.5.2.1: how long a time-critical notification counts
+
+	mobilityInterval = time.Second       // RFC 7016 §3.5.4.2: between checks of a new address
+	mobilityLifetime = 120 * time.Second // RFC 7016 §3.5.4.2: of a check
+
+	closeRepeat    = 5 * time.Second   // RFC 7016 §3.5.5
+	nearCloseLimit = 90 * time.Second  // RFC 7016 §3.5.5
+	farCloseLinger = 19 * time.Second  // RFC 7016 §3.5.5
+	sendFlowLinger = 130 * time.Second // RFC 7016 §3.6.2.11
+	recvFlowLinger = 120 * time.Second // RFC 7016 §3.6.3.8
+
+	initialWindow = 65536 // RFC 7016 §3.6.2: RX_BUFFER_SIZE before the first acknowledgement, in bytes
+	windowBlock   = 1024  // RFC 7016 §2.3.13: unit of window advertisements, in bytes
+	maxMetadata   = 512   // RFC 7016 §2.3.11.1.1, in bytes
+
+	probeInterval    = time.Second // RFC 7016 §3.6.2.9.1: the least time until the second buffer probe
+	probeIntervalMax = time.Minute // RFC 7016 §3.6.2.9.1
+
+	defaultMTU = 1200
+	maxSlots   = 1 << 20 // sessions of an endpoint: a session id is 20 bits of slot below 12 bits of generation
+
+	packetThreshold = 3   // RFC 7016 §3.6.2.5: negative acknowledgements that make a loss
+	maxRanges       = 512 // runs of received sequence numbers above the first gap that a flow remembers
+	fragOverhead    = 64  // what a buffered fragment costs beside its bytes
+	maxSegments     = 64  // datagrams in one Batch: Linux's UDP_MAX_SEGMENTS
+	sessionTurn     = 32  // datagrams that one session sends before it is another's turn
+)

@@ -1,0 +1,344 @@
+package transport
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"rtmfp/internal/clock"
+	"rtmfp/internal/element"
+	"rtmfp/transport/crypto"
+	"rtmfp/transport/wire"
+)
+
+// Dial opens a session to peer, trying the addresses side by side; an address
+// may be that of an introducer. If a session to peer is open or opening, that
+// one is returned, and an opening one tries the addresses too. SessionOpen or
+// SessionFailed reports what came of a new one. Errors: ErrSelf,
+// ErrTooManySessions.
+func (e *Endpoint) Dial(now clock.Time, peer PeerID, addrs []netip.AddrPort) (*Session, error) {
+	e.input(now)
+	if peer == e.PeerID() {
+		return nil, ErrSelf
+	}
+	s := e.peers[peer]
+	if s == nil {
+		if s = e.dial(now, crypto.EPDForPeer(peer)); s == nil {
+			return nil, ErrTooManySessions
+		}
+		s.peer = peer
+		e.peers[peer] = s
+	}
+	for _, a := range addrs {
+		s.AddCandidate(now, a)
+	}
+	return s, nil
+}
+
+// DialURL opens a session to whoever serves a URL at one of the addresses. Who
+// that is shows in Session.Peer when the session is open. If a session with
+// them exists already, SessionFailed with ErrDuplicate names it.
+func (e *Endpoint) DialURL(now clock.Time, url string, addrs []netip.AddrPort) (*Session, error) {
+	e.input(now)
+	s := e.dial(now, crypto.EPDForURL(url))
+	if s == nil {
+		return nil, ErrTooManySessions
+	}
+	for _, a := range addrs {
+		s.AddCandidate(now, a)
+	}
+	return s, nil
+}
+
+func (e *Endpoint) dial(now clock.Time, epd []byte) *Session {
+	s := e.newSession(now, StateIHelloSent)
+	if s == nil {
+		return nil
+	}
+	s.initiator = true
+	st := &startup{began: now, epd: epd}
+	e.random(st.tag[4:])
+	binary.BigEndian.PutUint32(st.tag[:], s.id)
+	s.startup = st
+	s.stateAt = now.Add(e.cfg.OpenTimeout)
+	s.arm(s.stateAt)
+	return s
+}
+
+// AddCandidate adds an address to those at which the far end of an opening
+// session is looked for. It does nothing in any other state, for an address
+// that is known, or beyond 24 of them.
+func (s *Session) AddCandidate(now clock.Time, addr netip.AddrPort) {
+	s.e.input(now)
+	if s.state != StateIHelloSent || len(s.startup.candidates) >= redirectThreshold {
+		return
+	}
+	if addr.Addr().Is4In6() {
+		addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	}
+	if !usable(addr) || s.candidate(addr) != nil {
+		return
+	}
+	s.startup.candidates = append(s.startup.candidates, candidate{addr: addr, at: now, wait: helloInterval})
+	s.wake()
+}
+
+func (s *Session) candidate(addr netip.AddrPort) *candidate {
+	for i := range s.startup.candidates {
+		if c := &s.startup.candidates[i]; c.addr == addr {
+			return c
+		}
+	}
+	return nil
+}
+
+// usable reports whether packets may be sent to an address that somebody else
+// told.
+func usable(a netip.AddrPort) bool {
+	return a.IsValid() && a.Port() != 0 && !a.Addr().IsUnspecified() && !a.Addr().IsMulticast() &&
+		a.Addr() != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// openAlarm repeats what an opening session has to repeat, and gives up after
+// the ultimate open timeout.
+func (s *Session) openAlarm(now clock.Time) {
+	end := s.startup.began.Add(s.e.cfg.OpenTimeout)
+	if now >= end {
+		s.fail(ErrOpenTimeout, nil)
+		return
+	}
+	s.stateAt = end
+	s.wake() // transmitting sets the alarm for the next repetition
+}
+
+// fail ends an opening session of which nothing came.
+func (s *Session) fail(err error, other *Session) {
+	s.release(StateOpenFailed)
+	s.e.emit(Event{Kind: SessionFailed, Session: s, Err: err, Other: other})
+}
+
+// transmitOpening builds the next packet of an opening session in buf and
+// returns its size and destination, 0 if none is due.
+func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPort) {
+	e, st := s.e, s.startup
+	var chunk []byte
+	var to netip.AddrPort
+	next := clock.Never
+	head := wire.AppendHeader(buf[:4+e.defaultKeys.Headroom()],
+		wire.Header{Mode: wire.ModeStartup, HasTimestamp: true, Timestamp: timestamp(now)})
+	switch {
+	case s.state == StateIHelloSent:
+		for i := range st.candidates {
+			c := &st.candidates[i]
+			if c.at > now {
+				next = min(next, c.at)
+				continue
+			}
+			c.at = now.Add(c.wait)
+			c.wait = backOff(c.wait)
+			to = c.addr
+			chunk = wire.IHello{EPD: st.epd, Tag: st.tag[:]}.Append(head)
+			// Padding lets the responder answer in full: its reply is never
+			// longer than the request. It also shows that the path takes
+			// packets of this size.
+			for full := 4 + e.defaultKeys.Headroom() + e.defaultKeys.MaxPacket(e.cfg.MTU); len(chunk) < full; {
+				chunk = append(chunk, 0xff)
+			}
+			next = now
+			break
+		}
+	case st.initiation != nil && !st.busy:
+		if next = st.keyingAt; next <= now {
+			st.keyingAt = now.Add(st.keyingWait)
+			st.keyingWait = backOff(st.keyingWait)
+			next = st.keyingAt
+			if st.keyingSent == 0 && st.keyingWait == backOff(helloInterval) {
+				st.keyingSent = now
+			} else {
+				st.keyingSent = 0
+			}
+			to = s.addr
+			chunk = wire.IIKeying{
+				SessionID: s.id, CookieEcho: st.cookie,
+				Certificate: e.cfg.Identity.Certificate(), SKIC: st.initiation.Component(),
+			}.Append(head)
+		}
+	}
+	s.stateAt = min(next, st.began.Add(e.cfg.OpenTimeout))
+	s.arm(s.stateAt)
+	if chunk == nil {
+		return 0, to
+	}
+	b := e.defaultKeys.Seal(chunk, 0)
+	if len(b) > len(buf) {
+		return 0, to // a certificate too large for the path: packet fragments would be needed
+	}
+	return len(b), to
+}
+
+// byTag returns the opening session with a tag, nil if there is none.
+func (e *Endpoint) byTag(tag []byte) *Session {
+	if len(tag) != tagSize {
+		return nil
+	}
+	s := e.sessions.find(binary.BigEndian.Uint32(tag))
+	if s == nil || s.state != StateIHelloSent || subtle.ConstantTimeCompare(tag, s.startup.tag[:]) == 0 {
+		return nil
+	}
+	return s
+}
+
+// handleRedirect adds candidates (RFC 7016 §3.5.1.1.1).
+func (e *Endpoint) handleRedirect(now clock.Time, from netip.AddrPort, c wire.Redirect) {
+	s := e.byTag(c.TagEcho)
+	if s == nil {
+		e.drop(from, DropState)
+		return
+	}
+	if len(c.List) == 0 { // an Implied Redirect
+		s.AddCandidate(now, from)
+		return
+	}
+	for list := c.List; ; {
+		a, n := element.ConsumeAddress(list)
+		if n == 0 {
+			return
+		}
+		list = list[n:]
+		s.AddCandidate(now, a.AddrPort)
+	}
+}
+
+// handleRHello selects the responder: the first who answers with a certificate
+// that matches (RFC 7016 §3.5.1.1.1).
+func (e *Endpoint) handleRHello(now clock.Time, from netip.AddrPort, c wire.RHello) {
+	s := e.byTag(c.TagEcho)
+	if s == nil {
+		e.drop(from, DropState)
+		return
+	}
+	cert, err := crypto.ParseCertificate(c.Certificate)
+	if err != nil || !cert.SelectedBy(s.startup.epd) || len(c.Cookie) > maxCookie {
+		e.drop(from, DropCertificate)
+		return
+	}
+	peer := cert.PeerID()
+	if peer == e.PeerID() {
+		s.fail(ErrSelf, nil)
+		return
+	}
+	// "If the Canonical Endpoint Discriminator for the responder certificate
+	// matches the Canonical Endpoint Discriminator of another existing session
+	// in the S_KEYING_SENT or S_OPEN states … this session is a duplicate and
+	// SHOULD be aborted in favor of the other existing session". One that waits
+	// for its own RHello takes this one.
+	if other := e.peers[peer]; other != nil && other != s {
+		s.fail(ErrDuplicate, other)
+		if other.state != StateIHelloSent {
+			return
+		}
+		s = other
+	}
+	s.peer = peer
+	e.peers[peer] = s
+	s.state = StateKeyingSent
+	s.addr = from
+	st := s.startup
+	st.cookie = bytes.Clone(c.Cookie)
+	st.busy = true
+	st.keyingAt, st.keyingWait = now, helloInterval
+	w := e.newWork(s, workInitiate)
+	w.far = cert
+	e.random(w.seed[:])
+}
+
+// maxCookie bounds the cookies of others, in bytes; RFC 7425 peers send up to 68.
+const maxCookie = 256
+
+// initiated takes the initiator's half of the keys and sends the IIKeying.
+func (s *Session) initiated(now clock.Time, w *Work) {
+	if s.state != StateKeyingSent || s.startup.initiation != nil {
+		return
+	}
+	if w.err != nil {
+		s.fail(fmt.Errorf("%w: %w", ErrCrypto, w.err), nil)
+		return
+	}
+	s.startup.initiation, s.startup.busy = w.initiation, false
+	s.startup.keyingAt = now
+	s.wake()
+}
+
+// handleCookieChange repeats the IIKeying with another cookie. "The initiator
+// SHOULD NOT change the cookie for a session more than once" (RFC 7016 §3.5.1.2).
+func (s *Session) handleCookieChange(now clock.Time, c wire.CookieChange) {
+	st := s.startup
+	if st.cookieChanged || !bytes.Equal(c.OldCookie, st.cookie) || len(c.NewCookie) > maxCookie {
+		s.e.drop(s.addr, DropState)
+		return
+	}
+	st.cookieChanged = true
+	st.cookie = bytes.Clone(c.NewCookie)
+	st.keyingAt = now
+	s.wake()
+}
+
+// handleRIKeying has the keys computed.
+func (s *Session) handleRIKeying(now clock.Time, from netip.AddrPort, c wire.RIKeying, h wire.Header) {
+	st := s.startup
+	if st.initiation == nil || st.busy || c.SessionID == 0 {
+		s.e.drop(from, DropState)
+		return
+	}
+	if st.keyingSent != 0 {
+		s.rtt.guess(now.Sub(st.keyingSent))
+	}
+	st.busy = true
+	w := s.e.newWork(s, workComplete)
+	w.initiation, w.farID, w.component = st.initiation, c.SessionID, bytes.Clone(c.SKRC)
+	w.timestamp, w.stamped = h.Timestamp, h.HasTimestamp
+}
+
+// completed opens the session.
+func (s *Session) completed(now clock.Time, w *Work) {
+	if s.state != StateKeyingSent {
+		return
+	}
+	if w.err != nil {
+		// The answer may have been forged: anybody who saw the handshake could.
+		// The true one may still come.
+		s.startup.busy = false
+		s.e.drop(s.addr, DropCrypto)
+		s.wake()
+		return
+	}
+	s.keys, s.far = w.keys, w.farID
+	if w.stamped {
+		s.rtt.heardTimestamp(now, w.timestamp)
+	}
+	s.confirmed = true
+	s.e.opening--
+	s.pingDue = true // the responder waits for a packet under the keys
+	s.opened(now)
+}
+
+// opened moves the session to S_OPEN for its owner.
+func (s *Session) opened(now clock.Time) {
+	s.state = StateOpen
+	s.startup = nil
+	s.openedAt, s.lastHeard = now, now
+	s.stateAt = clock.Never
+	s.congestion.init(s.e.cfg.MTU)
+	s.pacer.init(now, s.e.cfg.MTU)
+	s.aliveAt = now.Add(s.e.cfg.Keepalive)
+	s.arm(s.aliveAt)
+	for i := range s.send { // what was queued before
+		if f := s.send[i].flow; f != nil {
+			s.makeReady(f)
+		}
+	}
+	s.wake()
+	s.e.emit(Event{Kind: SessionOpen, Session: s})
+}

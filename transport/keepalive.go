@@ -1,0 +1,66 @@
+package transport
+
+import "rtmfp/internal/clock"
+
+// aliveAlarm pings a far end that was silent for Config.Keepalive, repeats the
+// ping, and gives the session up when nothing came back for
+// Config.RetransmitLimit (RFC 7016 §3.5.4.1).
+func (s *Session) aliveAlarm(now clock.Time) {
+	cfg := &s.e.cfg
+	s.aliveAt = clock.Never
+	if s.waiting != 0 && now >= s.waiting.Add(cfg.RetransmitLimit) {
+		s.die(now, ErrTimeout)
+		return
+	}
+	if s.keys.Worn() {
+		s.die(now, ErrCrypto)
+		return
+	}
+	if s.pingSent < s.lastHeard {
+		s.pingSent = 0 // whatever else came shows the same
+	}
+	next := s.lastHeard.Add(cfg.Keepalive)
+	if now >= next {
+		// "A Keepalive Ping SHOULD NOT be sent more often than once per ERTO."
+		next = s.pingSent.Add(s.rtt.erto)
+		if s.pingSent == 0 || now >= next {
+			if s.pingSent != 0 {
+				s.rtt.backOff()
+			}
+			s.pingDue = true
+			s.wake()
+			next = now.Add(s.rtt.erto)
+		}
+	}
+	if s.waiting != 0 {
+		next = min(next, s.waiting.Add(cfg.RetransmitLimit))
+	}
+	s.aliveAt = next
+	s.arm(next)
+}
+
+// expectAnswer notes that something was sent which the far end answers.
+func (s *Session) expectAnswer(now clock.Time) {
+	if s.waiting != 0 {
+		return
+	}
+	s.waiting = now
+	if at := now.Add(s.e.cfg.RetransmitLimit); at < s.aliveAt {
+		s.aliveAt = at
+		s.arm(at)
+	}
+}
+
+// heard notes a sign of life.
+func (s *Session) heard(now clock.Time) {
+	s.lastHeard = now
+	s.waiting = 0
+}
+
+// handlePong takes the reply to a keepalive ping.
+func (s *Session) handlePong(now clock.Time) {
+	if s.pingSent != 0 && s.pings == 1 {
+		s.rtt.sample(now.Sub(s.pingSent))
+	}
+	s.pingSent, s.pings = 0, 0
+}

@@ -1,0 +1,217 @@
+package transport
+
+import "rtmfp/transport/wire"
+
+// part is an entry of a RECV_BUFFER (RFC 7016 §3.6.3): a fragment that waits
+// for others.
+type part struct {
+	seq   uint64
+	data  []byte
+	place wire.Flags
+}
+
+// recvBuffer is the RECV_BUFFER of a flow, by rising sequence number.
+type recvBuffer struct {
+	parts []part
+	head  int // parts before it are gone
+	bytes int // BUFFERED_SIZE: data and fragOverhead of each part
+}
+
+const partsKeep = 16 // parts whose memory an empty buffer keeps
+
+func (b *recvBuffer) empty() bool    { return b.head == len(b.parts) }
+func (b *recvBuffer) n() int         { return len(b.parts) - b.head }
+func (b *recvBuffer) at(i int) *part { return &b.parts[b.head+i] }
+
+// find returns the index of the first part whose sequence number is not below seq.
+func (b *recvBuffer) find(seq uint64) int {
+	n := b.n()
+	if n == 0 || b.at(n-1).seq < seq {
+		return n
+	}
+	lo, hi := 0, n
+	for lo < hi {
+		if mid := (lo + hi) / 2; b.at(mid).seq < seq {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// insert puts p in its place; its sequence number is not in the buffer.
+func (b *recvBuffer) insert(p part) {
+	i := b.find(p.seq)
+	if len(b.parts) == cap(b.parts) && b.head > 0 {
+		n := copy(b.parts, b.parts[b.head:])
+		clear(b.parts[n:])
+		b.parts, b.head = b.parts[:n], 0
+	}
+	b.parts = append(b.parts, part{})
+	copy(b.parts[b.head+i+1:], b.parts[b.head+i:])
+	b.parts[b.head+i] = p
+	b.bytes += len(p.data) + fragOverhead
+}
+
+// cut removes parts i to j, whose data the caller has freed.
+func (b *recvBuffer) cut(i, j int) {
+	for k := i; k < j; k++ {
+		b.bytes -= len(b.at(k).data) + fragOverhead
+	}
+	if i == 0 {
+		clear(b.parts[b.head : b.head+j])
+		b.head += j
+	} else {
+		n := b.head + i + copy(b.parts[b.head+i:], b.parts[b.head+j:])
+		clear(b.parts[n:])
+		b.parts = b.parts[:n]
+	}
+	if b.empty() {
+		b.parts, b.head = b.parts[:0], 0
+		if cap(b.parts) > partsKeep {
+			b.parts = nil
+		}
+	}
+}
+
+// direct reports whether a fragment is a message that can be delivered at once,
+// without a stop in the buffer.
+func (f *RecvFlow) direct(u wire.UserData) bool {
+	if f.state != recvOpen || f.held || u.Flags.Fragment() != wire.FragmentWhole {
+		return false
+	}
+	// Nothing before it can come any more: it is next, or skips to its own
+	// forward sequence number past what was never received.
+	return !f.ordered || f.buffer.empty() && u.Sequence == max(f.received.upTo, u.ForwardSequence())+1
+}
+
+// deliverDirect hands a whole message to the owner.
+func (f *RecvFlow) deliverDirect(u wire.UserData) {
+	ev := &f.s.e.events
+	start := ev.begin()
+	ev.bytes = append(ev.bytes, u.Data...)
+	f.hand(ev.end(start), u.Sequence, u.Sequence)
+}
+
+// hand queues the event of a message that spans first to last.
+func (f *RecvFlow) hand(data []byte, first, last uint64) {
+	skipped := false
+	if f.ordered {
+		skipped = first != f.last+1
+		f.last = last
+		if skipped {
+			f.stats.Abandoned++
+		}
+	}
+	f.stats.Messages++
+	f.stats.Bytes += uint64(len(data))
+	f.s.e.emit(Event{Kind: Message, Session: f.s, Recv: f, Data: data, Skipped: skipped})
+}
+
+// room reports whether the window holds the fragment. The very next one is
+// always taken: "deadlock can occur" otherwise (RFC 7016 §3.6.3.5), unless
+// delivery is suspended or the message grows beyond MaxMessage.
+func (f *RecvFlow) room(u wire.UserData) bool {
+	cfg := &f.s.e.cfg
+	size := len(u.Data) + fragOverhead
+	limit := cfg.RecvBuffer + cfg.MaxMessage
+	if f.held {
+		limit = cfg.RecvBuffer + windowBlock
+	}
+	if f.buffer.bytes+size <= limit && f.s.buffered+size <= cfg.SessionBuffer {
+		return true
+	}
+	return !f.held && u.Sequence == f.received.upTo+1 && f.buffer.bytes+size <= 2*limit
+}
+
+// keep puts a copy of the fragment in the buffer.
+func (f *RecvFlow) keep(u wire.UserData) {
+	s := f.s
+	data := s.e.pool.block(len(u.Data), s.e.cfg.MTU)
+	copy(data, u.Data)
+	f.buffer.insert(part{seq: u.Sequence, data: data, place: u.Flags.Fragment()})
+	s.buffered += len(data) + fragOverhead
+}
+
+// take removes parts i to j from the buffer, handing them to the owner as one
+// message if whole is set.
+func (f *RecvFlow) take(i, j int, whole bool) {
+	s := f.s
+	if whole {
+		ev := &s.e.events
+		start := ev.begin()
+		for k := i; k < j; k++ {
+			ev.bytes = append(ev.bytes, f.buffer.at(k).data...)
+		}
+		f.hand(ev.end(start), f.buffer.at(i).seq, f.buffer.at(j-1).seq)
+	} else if !f.ordered {
+		f.stats.Abandoned++
+	}
+	before := f.buffer.bytes
+	for k := i; k < j; k++ {
+		s.freePart(f.buffer.at(k))
+	}
+	f.buffer.cut(i, j)
+	s.buffered -= before - f.buffer.bytes
+}
+
+// freePart returns the bytes of a part to the pool. The slice stays in the part
+// for its length.
+func (s *Session) freePart(p *part) { s.e.pool.free(p.data, s.e.cfg.MTU) }
+
+// segment returns the end of the run of parts from i on that belong to one
+// message, and whether they are all of it.
+func (f *RecvFlow) segment(i int) (end int, whole bool) {
+	b := &f.buffer
+	p := b.at(i)
+	if p.place == wire.FragmentWhole {
+		return i + 1, true
+	}
+	begins := p.place == wire.FragmentBegin
+	for end = i; ; end++ {
+		p := b.at(end)
+		if p.place == wire.FragmentEnd {
+			return end + 1, begins
+		}
+		if end+1 == b.n() {
+			return end + 1, false
+		}
+		next := b.at(end + 1)
+		if next.seq != p.seq+1 || next.place == wire.FragmentBegin || next.place == wire.FragmentWhole {
+			return end + 1, false
+		}
+	}
+}
+
+// deliver hands over what can be handed over and drops what can never be
+// completed (RFC 7016 §3.6.3.3).
+func (f *RecvFlow) deliver() {
+	if f.state != recvOpen || f.held {
+		return
+	}
+	upTo := f.received.upTo
+	for i := 0; i < f.buffer.n(); {
+		first := f.buffer.at(i)
+		if f.ordered && first.seq > upTo {
+			break
+		}
+		end, whole := f.segment(i)
+		last := f.buffer.at(end - 1)
+		switch {
+		case whole && (!f.ordered || last.seq <= upTo):
+			f.take(i, end, true)
+		case first.seq <= upTo && first.place != wire.FragmentBegin,
+			// "The sequence number of the segment's last fragment is less than
+			// the CSN", or its end is there and its beginning is not.
+			last.seq < upTo:
+			f.take(i, end, false)
+		case f.ordered:
+			f.checkDone()
+			return // in progress: nothing behind it may pass
+		default:
+			i = end
+		}
+	}
+	f.checkDone()
+}

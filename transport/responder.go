@@ -1,0 +1,237 @@
+package transport
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"rtmfp/internal/clock"
+	"rtmfp/transport/crypto"
+	"rtmfp/transport/wire"
+)
+
+// proofLimit is how long a responder waits for the first packet under the keys:
+// the rest of what an initiator may take that repeats its IIKeying.
+const proofLimit = 30 * time.Second
+
+// handleIHello answers one who looks for this endpoint, and introduces one who
+// looks for somebody known here.
+func (e *Endpoint) handleIHello(now clock.Time, from netip.AddrPort, c wire.IHello, size int) {
+	switch {
+	case len(c.Tag) > maxTag:
+		e.drop(from, DropChunk)
+	case e.cfg.Identity.Selects(c.EPD):
+		e.greet(now, from, c.Tag, size)
+	case e.cfg.Introduce:
+		e.introduce(now, from, c, size)
+	default:
+		e.drop(from, DropHello)
+	}
+}
+
+// greet sends an RHello. request is the size of the datagram that it answers, 0
+// if that was vouched for by a forwarder.
+func (e *Endpoint) greet(now clock.Time, to netip.AddrPort, tag []byte, request int) {
+	if e.outboxFull() {
+		return
+	}
+	var cookie [cookieSize]byte
+	b := wire.RHello{
+		TagEcho:     tag,
+		Cookie:      e.cookies.append(cookie[:0], now, to),
+		Certificate: e.cfg.Identity.Certificate(),
+	}.Append(e.startupPacket(now))
+	size := e.startupSize(b)
+	// No answer to somebody unknown is longer than the question, or it would
+	// serve to flood a third party. RFC 7425 peers don't pad theirs.
+	if request != 0 && size > request && !e.cfg.Policy.AllowLegacy {
+		e.pool.free(b, e.cfg.MTU)
+		e.drop(to, DropAmplify)
+		return
+	}
+	e.postStartup(b, 0, to)
+}
+
+// handleFIHello answers an initiator that a forwarder has told of "as though the
+// FIHello was an IHello received from the indicated reply address"
+// (RFC 7016 §3.5.1.1.2).
+func (s *Session) handleFIHello(now clock.Time, c wire.FIHello) {
+	e := s.e
+	switch {
+	case len(c.Tag) > maxTag || !usable(c.Reply.AddrPort):
+		e.drop(s.addr, DropChunk)
+	case !e.cfg.Identity.Selects(c.EPD):
+		e.drop(s.addr, DropHello)
+	case !s.mayForward(now): // a forwarder must not make us flood a third party
+		e.drop(s.addr, DropLimit)
+	default:
+		e.greet(now, c.Reply.AddrPort, c.Tag, 0)
+	}
+}
+
+// handleIIKeying begins a session as responder (RFC 7016 §3.5.1.1.2). Until the
+// cookie is verified nothing is kept.
+func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.IIKeying) {
+	verdict, age := e.cookies.check(c.CookieEcho, now, from)
+	switch {
+	case verdict == cookieForged || c.SessionID == 0:
+		e.drop(from, DropCookie)
+		return
+	case verdict == cookieElsewhere:
+		if e.outboxFull() {
+			return
+		}
+		var cookie [cookieSize]byte
+		b := wire.CookieChange{
+			OldCookie: c.CookieEcho,
+			NewCookie: e.cookies.append(cookie[:0], now, from),
+		}.Append(e.startupPacket(now))
+		e.postStartup(b, c.SessionID, from)
+		return
+	}
+	id := idOfKeying(c)
+	if s := e.pending[id]; s != nil { // "this IIKeying is a retransmission"
+		s.answer(now, from)
+		return
+	}
+	cert, err := crypto.ParseCertificate(c.Certificate)
+	if err != nil || cert.PeerID() == e.PeerID() {
+		e.drop(from, DropCertificate)
+		return
+	}
+	if other := e.peers[cert.PeerID()]; other != nil && other.outranks(now, from, cert, id) {
+		e.drop(from, DropGlare)
+		return
+	}
+	s := e.newSession(now, stateResponding)
+	if s == nil {
+		e.drop(from, DropLimit)
+		return
+	}
+	s.peer, s.addr, s.far, s.keying = cert.PeerID(), from, c.SessionID, id
+	s.startup = &startup{began: now, busy: true}
+	s.rtt.guess(age)
+	s.stateAt = now.Add(proofLimit)
+	s.arm(s.stateAt)
+	e.pending[id] = s
+	w := e.newWork(s, workRespond)
+	w.far, w.component = cert, bytes.Clone(c.SKIC)
+	e.random(w.seed[:])
+}
+
+func idOfKeying(c wire.IIKeying) (id keyingID) {
+	h := sha256.New()
+	var n [8]byte
+	binary.BigEndian.PutUint32(n[:], c.SessionID)
+	binary.BigEndian.PutUint32(n[4:], uint32(len(c.Certificate)))
+	h.Write(n[:])
+	h.Write(c.Certificate)
+	h.Write(c.SKIC)
+	copy(id[:], h.Sum(nil))
+	return id
+}
+
+// outranks reports whether the session makes its endpoint ignore an IIKeying of
+// the same peer: one that it came from itself, or one that loses against its
+// own initiation (Glare, RFC 7016 §3.5.1.3).
+//
+// The RFC recognizes glare by the address. Here the certificate decides, since
+// behind a NAT the address may be new; but an IHello that goes elsewhere than
+// where the IIKeying comes from may never arrive, and does not count.
+func (s *Session) outranks(now clock.Time, from netip.AddrPort, far *crypto.Certificate, id keyingID) bool {
+	if s.keying == id && !s.initiator {
+		return true
+	}
+	if !s.initiator || !s.e.cfg.Identity.Parsed().Prevails(far) {
+		return false
+	}
+	switch s.state {
+	case StateIHelloSent:
+		return s.candidate(from) != nil
+	case StateKeyingSent:
+		return true
+	case StateOpen:
+		return now.Sub(s.openedAt) < glareWindow
+	default:
+		return false
+	}
+}
+
+// responded sends the RIKeying. The session is open as far as the wire goes;
+// its owner hears of it when the initiator proves that it holds the keys.
+func (s *Session) responded(now clock.Time, w *Work) {
+	if s.state != stateResponding {
+		return
+	}
+	if w.err != nil {
+		s.e.drop(s.addr, DropCrypto)
+		s.release(StateClosed)
+		return
+	}
+	s.keys = w.keys
+	s.state = StateOpen
+	s.nearPrevails = s.e.cfg.Identity.Parsed().Prevails(w.far)
+	s.startup.busy = false
+	s.startup.rikeying = wire.RIKeying{SessionID: s.id, SKRC: w.skrc}.Append(nil)
+	s.congestion.init(s.e.cfg.MTU)
+	s.pacer.init(now, s.e.cfg.MTU)
+	s.answer(now, s.addr)
+}
+
+// answer sends the RIKeying, again if need be.
+func (s *Session) answer(now clock.Time, to netip.AddrPort) {
+	e := s.e
+	if s.startup.busy || e.outboxFull() {
+		return
+	}
+	e.postStartup(append(e.startupPacket(now), s.startup.rikeying...), s.far, to)
+}
+
+// confirm tells the owner of a session whose initiator has used the keys, and
+// settles it with another session of the same peer. It returns the session that
+// goes on in its place, nil if it lost.
+//
+// Anybody can send an IIKeying with somebody's certificate; so an existing
+// session yields only now ("this is a new opening session from the same
+// identity, and the existing S_OPEN session is stale", RFC 7016 §3.5.1.1.2).
+func (s *Session) confirm(now clock.Time) *Session {
+	e := s.e
+	delete(e.pending, s.keying)
+	e.opening--
+	s.confirmed = true
+	other := e.peers[s.peer]
+	switch {
+	case other == nil:
+	case other.state == StateIHelloSent || other.state == StateKeyingSent:
+		other.adopt(s)
+		s = other
+	case other.initiator && now.Sub(other.openedAt) < glareWindow && s.nearPrevails:
+		s.release(StateClosed)
+		return nil
+	default:
+		other.release(StateClosed)
+		e.emit(Event{Kind: SessionClosed, Session: other, Err: ErrReplaced})
+	}
+	e.peers[s.peer] = s
+	s.opened(now)
+	return s
+}
+
+// adopt makes an opening session the responder of a session that the far end
+// opened at the same time. The owner keeps the handle, and what is queued on its
+// flows; r vanishes.
+func (s *Session) adopt(r *Session) {
+	e := s.e
+	r.rest()
+	e.timers.Stop(&r.timer)
+	s.rest()
+	e.sessions.remove(s.id)
+	e.opening-- // s is proven with r
+	s.confirmed = true
+	s.id, s.far, s.addr, s.keys = r.id, r.far, r.addr, r.keys
+	s.keying, s.rtt, s.initiator = r.keying, r.rtt, false
+	e.sessions.rebind(s.id, s)
+	r.state, r.keys, r.startup = StateClosed, nil, nil
+}

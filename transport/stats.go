@@ -1,0 +1,62 @@
+package transport
+
+// Drop is a reason for which a datagram or chunk was not processed.
+type Drop uint8
+
+// Reasons of drops.
+const (
+	DropShort       Drop = iota // too short to be a packet
+	DropSession                 // for a session that does not exist
+	DropCrypto                  // does not open under its key, or was replayed
+	DropHeader                  // unreadable header, or a mode that does not fit
+	DropChunk                   // malformed chunk
+	DropState                   // a chunk that the session's state has no use for
+	DropHello                   // IHello that does not select this endpoint or anybody known here
+	DropAmplify                 // IHello that is shorter than the answer would be
+	DropCookie                  // IIKeying with a forged or expired cookie
+	DropCertificate             // invalid or unexpected certificate
+	DropGlare                   // IIKeying that lost against our own, or repeats one that was answered
+	DropLimit                   // a limit of the Config is reached
+	DropBuffer                  // data beyond the receive window
+	DropFlow                    // acknowledgement for an unknown flow, or of data never sent
+	drops
+)
+
+var dropNames = [drops]string{"short", "session", "crypto", "header", "chunk", "state", "hello",
+	"amplify", "cookie", "certificate", "glare", "limit", "buffer", "flow"}
+
+// String returns a word for d.
+func (d Drop) String() string {
+	if d < drops {
+		return dropNames[d]
+	}
+	return "unknown"
+}
+
+// EndpointStats counts since the endpoint began.
+type EndpointStats struct {
+	DatagramsSent, DatagramsReceived uint64
+	BytesSent, BytesReceived         uint64        // of UDP payload
+	Dropped                          [drops]uint64 // by Drop
+	Redirects, Forwards              uint64        // introductions made
+	Sessions, Opening                int           // now, in any state; not proven yet
+	OutboxFull                       uint64        // handshake packets that were not sent for lack of room
+}
+
+// SessionStats counts since the session was made.
+type SessionStats struct {
+	PacketsSent, PacketsReceived uint64
+	BytesSent, BytesReceived     uint64 // of UDP payload
+	DataBytesSent                uint64 // of user data chunks, repetitions included
+	Lost                         uint64 // fragments taken to be lost
+	Timeouts                     uint64 // retransmission timeouts
+	Probes                       uint64 // tail-loss probes
+	Window, Outstanding          int    // congestion window and bytes in flight, now
+}
+
+// FlowStats counts since the flow was opened.
+type FlowStats struct {
+	Messages, Bytes uint64 // queued, or delivered
+	Abandoned       uint64 // messages given up before they were acknowledged; for receivers, gaps skipped
+	Retransmitted   uint64 // fragments sent more than once
+}

@@ -1,0 +1,241 @@
+package transport
+
+import (
+	"net/netip"
+
+	"rtmfp/internal/clock"
+	"rtmfp/transport/wire"
+)
+
+// Batch is one or more datagrams to one address, one behind the other in B.
+// All have the size Segment, but for the last, which may be shorter: the form
+// in which systems take several datagrams at once.
+type Batch struct {
+	To      netip.AddrPort
+	B       []byte
+	Segment int
+}
+
+// Transmit builds datagrams in buf, which should hold many times Config.MTU and
+// must hold it once, and returns them; false if there is nothing to send now.
+// The driver calls it until then. Sessions take turns.
+func (e *Endpoint) Transmit(now clock.Time, buf []byte) (Batch, bool) {
+	e.input(now)
+	if len(buf) < e.cfg.MTU {
+		panic("BUG: transport: Transmit needs a buffer of at least Config.MTU")
+	}
+	if e.outbox.n > 0 {
+		out := e.outbox.pop()
+		n := copy(buf, out.b)
+		e.pool.free(out.b, e.cfg.MTU)
+		e.sent(now, out.session, out.to, n, 1)
+		return Batch{To: out.to, B: buf[:n], Segment: n}, true
+	}
+	for s := e.sendable.head; s != nil; s = e.sendable.head {
+		switch s.state {
+		case StateIHelloSent, StateKeyingSent:
+			n, to := s.transmitOpening(now, buf)
+			if n == 0 {
+				s.rest()
+				continue
+			}
+			e.sent(now, nil, to, n, 1)
+			return Batch{To: to, B: buf[:n], Segment: n}, true
+		case StateOpen:
+			n, segment, more := s.transmit(now, buf)
+			s.rest()
+			if more {
+				s.wake()
+			}
+			if n > 0 {
+				return Batch{To: s.addr, B: buf[:n], Segment: segment}, true
+			}
+		default:
+			s.rest()
+		}
+	}
+	return Batch{}, false
+}
+
+// sent counts and traces what was built.
+func (e *Endpoint) sent(now clock.Time, s *Session, to netip.AddrPort, bytes, datagrams int) {
+	e.stats.DatagramsSent += uint64(datagrams)
+	e.stats.BytesSent += uint64(bytes)
+	if s != nil {
+		s.stats.PacketsSent += uint64(datagrams)
+		s.stats.BytesSent += uint64(bytes)
+	}
+	if t := e.cfg.Trace; t != nil && t.Sent != nil {
+		t.Sent(now, s, to, bytes/datagrams)
+	}
+}
+
+// transmit builds a session's turn. more is set if it may have more to send.
+func (s *Session) transmit(now clock.Time, buf []byte) (n, segment int, more bool) {
+	limit, count := s.e.cfg.MTU, 0
+	s.pacer.refill(now, s.rtt.srtt, &s.congestion)
+	for count < min(sessionTurn, maxSegments) && len(buf)-n >= limit {
+		size := s.build(now, buf[n:n+limit:n+limit], limit)
+		if size == 0 {
+			// Nothing, or nothing as small as the datagrams before.
+			more = limit < s.e.cfg.MTU
+			break
+		}
+		n += size
+		count++
+		more = true
+		if segment == 0 {
+			segment, limit = size, size
+		}
+		if size < segment {
+			break
+		}
+	}
+	if count > 0 {
+		s.e.sent(now, s, s.addr, n, count)
+	}
+	return n, segment, more
+}
+
+// build builds one datagram of at most limit bytes in buf, and returns its size,
+// 0 if there is nothing to send.
+func (s *Session) build(now clock.Time, buf []byte, limit int) int {
+	start := 4 + s.keys.Headroom()
+	end := start + s.keys.MaxPacket(limit)
+	if end < start+wire.MaxHeader || end > len(buf) {
+		return 0
+	}
+	h := s.header(now)
+	b := wire.AppendHeader(buf[:start], h)
+	empty := len(b)
+	if s.pongDue && len(b)+wire.ChunkHeaderSize+len(s.pong) <= end {
+		b = wire.PingReply{MessageEcho: s.pong}.Append(b)
+		s.pongDue = false
+		if cap(s.pong) > smallBlock {
+			s.pong = nil
+		}
+	}
+	if s.pingDue && len(b)+wire.ChunkHeaderSize <= end {
+		b = wire.Ping{}.Append(b)
+		s.pingDue = false
+		s.pings = min(s.pings+1, 2)
+		s.pingSent = now
+		s.expectAnswer(now)
+	}
+	if f := s.probing; f != nil && len(b)+wire.ChunkHeaderSize+10 <= end {
+		b = wire.BufferProbe{FlowID: f.id}.Append(b)
+		s.probing = nil
+		s.expectAnswer(now)
+	}
+	if s.ackNow {
+		b = s.appendAcks(b, end, len(b) == empty)
+	}
+	data := false
+	if f := s.pick(now); f != nil {
+		mark := len(b)
+		b = s.appendData(now, f, b, end)
+		if data = len(b) > mark; data {
+			s.nextPacket++
+			s.probeNow = false
+			s.pacer.spend(len(b) - mark)
+			s.armTimeout(now)
+			s.expectAnswer(now)
+			if f.critical {
+				h.TimeCritical = true
+				wire.AppendHeader(buf[:start], h)
+				until := now.Add(criticalHold)
+				s.congestion.criticalUntil, s.e.critical.sentUntil = until, until
+			}
+		}
+	}
+	if s.ackHead != nil && len(b) > empty {
+		b = s.appendAcks(b, end, false)
+	}
+	if len(b) == empty {
+		return 0
+	}
+	s.sentHeader(h)
+	return len(s.keys.Seal(b, s.far))
+}
+
+// pick returns the flow whose data goes next: the highest priority first, those
+// of one priority in turn. Flows that have nothing to send leave the rings.
+func (s *Session) pick(now clock.Time) *SendFlow {
+	allowed := s.probeNow
+	for p := priorities - 1; p >= 0; p-- {
+		for tail := s.ready[p]; tail != nil; tail = s.ready[p] {
+			f := tail.nextReady
+			f.expire(now)
+			if !f.suspended() && f.eligible() != nil {
+				if !allowed && !s.mayTransmit(now) {
+					return nil
+				}
+				s.ready[p] = f // its turn is over: it is the last now
+				return f
+			}
+			f.ready = false
+			if f == tail {
+				s.ready[p] = nil
+			} else {
+				tail.nextReady = f.nextReady
+			}
+			f.nextReady = nil
+		}
+	}
+	s.probeNow = false
+	return nil
+}
+
+// mayTransmit reports whether congestion window and pacer allow a packet with
+// user data; if the pacer is in the way, it sets the alarm.
+func (s *Session) mayTransmit(now clock.Time) bool {
+	if !s.congestion.open() {
+		return false
+	}
+	at := s.pacer.next(now, s.rtt.srtt, &s.congestion)
+	if at <= now {
+		return true
+	}
+	s.paceAt = at
+	s.arm(at)
+	return false
+}
+
+// appendData appends fragments of a flow (RFC 7016 §3.6.2.3) up to end.
+func (s *Session) appendData(now clock.Time, f *SendFlow, b []byte, end int) []byte {
+	var last, fsn uint64
+	for first := true; first || !f.suspended(); first = false {
+		fr := f.eligible()
+		if fr == nil {
+			break
+		}
+		flags := fr.place
+		if fr.abandoned {
+			flags |= wire.FlagAbandon
+		}
+		if fr.seq == f.finalSN {
+			flags |= wire.FlagFinal
+		}
+		mark := len(b)
+		forward := f.forward()
+		if !first && fr.seq == last+1 && forward == fsn {
+			c := wire.NextUserData{Flags: flags, Data: fr.data}
+			if len(b)+c.Size() > end {
+				break
+			}
+			b = c.Append(b)
+		} else {
+			c := wire.UserData{Flags: flags, FlowID: f.id, Sequence: fr.seq, FSNOffset: fr.seq - forward, Data: fr.data}
+			if first {
+				c.Options = f.startup
+			}
+			if len(b)+c.Size() > end {
+				break
+			}
+			b = c.Append(b)
+		}
+		last, fsn = fr.seq, forward
+		s.launch(now, fr, len(b)-mark)
+	}
+	return b
+}
