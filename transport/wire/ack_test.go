@@ -116,7 +116,8 @@ func TestBitmapAgreesWithRanges(t *testing.T) {
 	for range 500 {
 		bits := make([]byte, rng.IntN(12))
 		for i := range bits {
-			bits[i] = byte(rng.Uint32()) & byte(rng.Uint32())
+			bits[i] = byte(rng.Uint32())
+			bits[i] &= byte(rng.Uint32()) // runs of both kinds
 		}
 		cumulative := rng.Uint64N(1 << 30)
 		a, _ := ParseBitmapAck(append([]byte{1, 1}, appendVLU(cumulative, bits)...))
