@@ -146,14 +146,12 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 			for full := 4 + e.defaultKeys.Headroom() + e.defaultKeys.MaxPacket(e.cfg.MTU); len(chunk) < full; {
 				chunk = append(chunk, 0xff)
 			}
-			next = now
 			break
 		}
 	case st.initiation != nil && !st.busy:
 		if next = st.keyingAt; next <= now {
 			st.keyingAt = now.Add(st.keyingWait)
 			st.keyingWait = backOff(st.keyingWait)
-			next = st.keyingAt
 			if st.keyingSent == 0 && st.keyingWait == backOff(helloInterval) {
 				st.keyingSent = now
 			} else {
@@ -166,9 +164,9 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 			}.Append(head)
 		}
 	}
-	s.stateAt = min(next, st.began.Add(e.cfg.OpenTimeout))
-	s.arm(s.stateAt)
 	if chunk == nil {
+		s.stateAt = min(next, st.began.Add(e.cfg.OpenTimeout))
+		s.arm(s.stateAt)
 		return 0, to
 	}
 	b := e.defaultKeys.Seal(chunk, 0)
