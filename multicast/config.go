@@ -166,6 +166,7 @@ const (
 	minPullBurst   = 2 << 20
 	minBacklog     = 256 << 10 // bytes queued for a neighbor, or a second of the stream
 	maxGraves      = 64
+	maxTurns       = 64 // of one stream at one instant: far more than parents to lose
 
 	// outstandingCost makes a neighbor look farther for each answer it owes.
 	outstandingCost = time.Millisecond

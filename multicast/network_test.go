@@ -259,6 +259,18 @@ func (n *testNode) turn() {
 	})
 }
 
+// freeze stops a node for a while, as a busy machine does.
+func (n *testNode) freeze(d time.Duration) { n.frozen = n.net.now.Add(d) }
+
+// stumble freezes a node now and then.
+func (n *testNode) stumble(every, most time.Duration) {
+	w := n.net
+	w.after(time.Duration(w.rng.Int64N(int64(2*every))), func() {
+		n.freeze(time.Duration(w.rng.Int64N(int64(most))))
+		n.stumble(every, most)
+	})
+}
+
 // play has the node watch a stream.
 func (n *testNode) play(name string) {
 	sub, err := n.svc.Play(n.net.now, name, PlayConfig{})
@@ -444,6 +456,10 @@ func (s *source) next() {
 		return
 	}
 	w := s.node.net
+	if s.node.frozen > w.now {
+		w.at(s.node.frozen, s.next)
+		return
+	}
 	data := make([]byte, s.size)
 	binary.BigEndian.PutUint32(data, uint32(s.written))
 	m := Message{Data: data, Timestamp: uint32(w.now / 1e6), Key: s.keyEvery > 0 && s.written%s.keyEvery == 0, SentAt: int64(w.now) / 1000}

@@ -283,28 +283,32 @@ func (st *stream) idleTimeout() time.Duration {
 // busy reports whether fragments have been coming lately.
 func (st *stream) busy(now clock.Time) bool { return now.Sub(st.lastNew) < busyFor }
 
-// advance does what is due.
+// advance does what is due. What that makes due at once is done as well: a
+// parent that is given up leaves gaps to ask others for.
 func (st *stream) advance(now clock.Time) {
-	if !st.active {
-		return
-	}
-	if now >= st.tickAt {
-		st.tick(now)
-		if !st.active {
+	for turn := 0; st.active; turn++ {
+		if turn > maxTurns {
+			panic("BUG: a multicast stream does not come to rest")
+		}
+		if now >= st.tickAt {
+			st.tick(now)
+			continue
+		}
+		if now >= st.repairAt {
+			st.repair(now)
+		}
+		if st.replan {
+			st.plan(now)
+		}
+		st.updateRoutes(now)
+		if now >= st.stateAt {
+			st.broadcast(now)
+		}
+		if next := min(st.tickAt, st.repairAt, st.stateAt); next > now && !st.replan {
+			st.s.timers.Set(&st.timer, next)
 			return
 		}
 	}
-	if now >= st.repairAt {
-		st.repair(now)
-	}
-	if st.replan {
-		st.plan(now)
-	}
-	st.updateRoutes(now)
-	if now >= st.stateAt {
-		st.broadcast(now)
-	}
-	st.s.timers.Set(&st.timer, min(st.tickAt, st.repairAt, st.stateAt))
 }
 
 // tick is the turn of everything that is periodic: once in an availability
