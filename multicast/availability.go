@@ -137,16 +137,17 @@ func consumeAvailability(b []byte) (newest uint64, bitmap []byte, ok bool) {
 }
 
 // appendBitmap writes which of the ids from newest-1 down to low the window
-// holds, without the zero bytes that would end it.
+// holds, without the zero bytes that would end it. The last byte goes on below
+// low: its bits are read as well.
 func appendBitmap(b []byte, w *window, newest, low uint64) []byte {
 	low = max(low, w.low)
-	if newest == 0 || low >= newest {
+	if low >= newest {
 		return b
 	}
 	start := len(b)
 	var bits byte
 	n := 0
-	for id := newest - 1; id >= low; id-- {
+	for id := newest - 1; id >= 1 && (id >= low || n&7 != 0); id-- {
 		if w.has(id) {
 			bits |= 1 << (n & 7)
 		}
