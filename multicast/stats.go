@@ -42,11 +42,14 @@ type StreamStats struct {
 	Slices    [numSlices]SliceStats
 }
 
+// DepthUnknown is the depth of a slice whose way from the publisher is not known.
+const DepthUnknown = depthUnfed
+
 // SliceStats says where a slice comes from and where it goes.
 type SliceStats struct {
 	Parent   group.PeerID   // who pushes it to this node; zero: nobody
 	Fed      bool           // there is a parent, or this node is the publisher
-	Depth    int            // hops from the publisher; 255: none known
+	Depth    int            // hops from the publisher, or DepthUnknown
 	Delay    time.Duration  // estimated one-way delay of the path from the publisher
 	Children []group.PeerID // to whom this node pushes it
 }

@@ -1,0 +1,65 @@
+package node
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"rtmfp/transport/crypto"
+)
+
+// PeerID names a node: the SHA-256 of its certificate.
+type PeerID = crypto.PeerID
+
+// Config says how a node runs. The zero Config is a node on a free UDP port
+// with a fresh identity, modern crypto only, and no introducer.
+type Config struct {
+	// Listen is the UDP address to bind, "host:port". Default ":0", any port
+	// on all interfaces.
+	Listen string
+
+	// Bootstrap lists the introducers, rtmfp://host[:port] with port 1935 by
+	// default. All are tried at once. Without any, the node is the first
+	// member of its groups, and others come to it.
+	Bootstrap []string
+
+	// Identity is the node's certificate and keys. Default: a fresh one.
+	// Two running nodes must not share an identity.
+	Identity *crypto.Identity
+
+	// Introduce makes the node tell newcomers about the members that it
+	// knows, and introduce them to each other.
+	Introduce bool
+
+	// RelayAll makes the node relay every stream that its groups carry, not
+	// only those that it plays itself.
+	RelayAll bool
+
+	// UploadLimit bounds the rate of stream payload that the node sends, in
+	// bytes per second. Default 0, no limit.
+	UploadLimit int
+
+	// AllowLegacy admits the plain RFC 7425 crypto of old peers: 1024- and
+	// 2048-bit Diffie-Hellman, AES-128-CBC. Default: modern crypto only.
+	AllowLegacy bool
+
+	// JoinTimeout bounds how long Join waits for the first introducer or
+	// neighbor. Default 10 s.
+	JoinTimeout time.Duration
+
+	// Logger receives what operators want to know. Default: discard.
+	Logger *slog.Logger
+}
+
+const defaultJoinTimeout = 10 * time.Second
+
+// Errors that the methods of this package return, wrapped with the operation.
+var (
+	// ErrClosed is returned for operations on a closed node, group, or stream.
+	ErrClosed = errClosed{}
+	// ErrNoIntroducer says that no bootstrap node answered.
+	ErrNoIntroducer = errors.New("no introducer answered")
+	// ErrRefused says that an introducer answered and did not admit us: the
+	// groupspec differs, or it does not carry the group.
+	ErrRefused = errors.New("the introducer does not know this group")
+)

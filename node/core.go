@@ -1,0 +1,316 @@
+package node
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"rtmfp/group"
+	"rtmfp/internal/clock"
+	"rtmfp/transport"
+	"rtmfp/transport/crypto"
+)
+
+// CoreConfig says how a Core runs. Identity and Rand are required.
+type CoreConfig struct {
+	Identity    *crypto.Identity
+	Rand        io.Reader // every random number comes from here: crypto/rand, or seeded
+	Introduce   bool
+	RelayAll    bool
+	UploadLimit int // bytes per second, 0 = none
+	AllowLegacy bool
+}
+
+// Core is a whole node without its sockets, goroutines, and clock: the pure
+// composition of transport, groups, and streams. One caller owns it.
+//
+// A turn of a driver hands in what happened (HandleDatagram, FinishWork, or
+// calls on the Core and what it gave out), then calls Advance, drains NextWork,
+// Transmit, and NextEvent, and sleeps until Deadline.
+type Core struct {
+	cfg    CoreConfig
+	ep     *transport.Endpoint
+	groups []*GroupCore
+	boots  []*bootstrap
+
+	links table[link]
+	flows table[sendFlow]
+	recvs table[recvFlow]
+
+	dials   []dial // links that groups asked for and do not have yet
+	ready   []dial // of these, the ones that an open session answers
+	orphans []orphan
+	events  []CoreEvent
+}
+
+// link is an open session and the groups that hold it.
+type link struct {
+	session *transport.Session
+	users   []*GroupCore
+	boot    *bootstrap
+	closeAt clock.Time // when it is closed unless somebody takes it up; Never while it is used
+}
+
+// sendFlow and recvFlow lead from handles that groups know to flows.
+type sendFlow struct {
+	flow  *transport.SendFlow
+	link  group.LinkID
+	owner *GroupCore
+	kind  flowKind
+}
+
+type recvFlow struct {
+	flow  *transport.RecvFlow
+	link  group.LinkID
+	owner *GroupCore // nil until its first message names a group
+	kind  flowKind
+}
+
+type dial struct {
+	peer  group.PeerID
+	owner *GroupCore
+}
+
+// orphan is a link that nobody used at an instant; it is closed when its grace
+// is over and nobody uses it still.
+type orphan struct {
+	link group.LinkID
+	when clock.Time
+}
+
+// CoreEventKind says what a CoreEvent reports.
+type CoreEventKind uint8
+
+// Kinds of core events.
+const (
+	EventJoined          CoreEventKind = iota + 1 // Group has its first neighbor or introducer
+	EventJoinRefused                              // an introducer does not know Group
+	EventBootstrapUp                              // the introducer at URL answered
+	EventBootstrapFailed                          // the introducer at URL did not answer: Err
+	EventNeighborUp                               // Group has a new neighbor Peer
+	EventNeighborDown                             // Group lost its neighbor Peer
+	EventStream                                   // Group carries a stream named Name
+	EventStreamEnded                              // the stream named Name has ended
+)
+
+// CoreEvent is something that the owner of a Core may want to know.
+type CoreEvent struct {
+	Kind  CoreEventKind
+	Group *GroupCore
+	Peer  PeerID
+	Name  string // stream
+	URL   string // introducer
+	Err   error
+}
+
+// Grace periods of links that no group uses. A new incoming session has a
+// while to say which group it comes for; one that was hung up lingers until
+// its last flows are through.
+const (
+	unclaimedGrace = 15 * time.Second
+	hungUpGrace    = 1 * time.Second
+)
+
+// keepalive is the silence after which a session's far end is pinged; a group
+// takes a member for dead after two and a half times that.
+const keepalive = time.Second
+
+// maxEvents bounds the events that wait for an owner who does not drain them.
+const maxEvents = 4096
+
+// NewCore makes a core; it sends nothing until told to.
+func NewCore(cfg CoreConfig) (*Core, error) {
+	ep, err := transport.New(transport.Config{
+		Identity:  cfg.Identity,
+		Rand:      cfg.Rand,
+		Policy:    crypto.Policy{AllowLegacy: cfg.AllowLegacy},
+		Introduce: cfg.Introduce,
+		Keepalive: keepalive,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	return &Core{cfg: cfg, ep: ep}, nil
+}
+
+// ID returns the node's peer id.
+func (c *Core) ID() PeerID { return c.cfg.Identity.PeerID() }
+
+// HandleDatagram takes a UDP payload that came from the given address. The
+// bytes are decrypted in place and not kept.
+func (c *Core) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte) {
+	c.ep.HandleDatagram(now, from, b)
+	c.route(now)
+}
+
+// NextWork returns public-key work to be run anywhere and then handed to
+// FinishWork, false if there is none.
+func (c *Core) NextWork() (*transport.Work, bool) { return c.ep.NextWork() }
+
+// FinishWork takes back work whose Run has returned.
+func (c *Core) FinishWork(now clock.Time, w *transport.Work) {
+	c.ep.FinishWork(now, w)
+	c.route(now)
+}
+
+// Advance does everything that is due at now.
+func (c *Core) Advance(now clock.Time) {
+	c.ep.Advance(now)
+	c.route(now)
+	for _, g := range c.groups {
+		g.advance(now)
+	}
+	c.retryBootstraps(now)
+	c.closeOrphans(now)
+	c.route(now)
+}
+
+// Deadline returns the instant at which Advance is wanted next.
+func (c *Core) Deadline() clock.Time {
+	d := c.ep.Deadline()
+	for _, g := range c.groups {
+		d = min(d, g.deadline())
+	}
+	for _, b := range c.boots {
+		d = min(d, b.retryAt)
+	}
+	if len(c.orphans) > 0 {
+		d = min(d, c.orphans[0].when)
+	}
+	return d
+}
+
+// Transmit writes datagrams for one destination into buf; see
+// transport.Endpoint.Transmit. It is called until it returns false.
+func (c *Core) Transmit(now clock.Time, buf []byte) (transport.Batch, bool) {
+	return c.ep.Transmit(now, buf)
+}
+
+// NextEvent returns the oldest event that was not drained yet.
+func (c *Core) NextEvent() (CoreEvent, bool) {
+	if len(c.events) == 0 {
+		return CoreEvent{}, false
+	}
+	ev := c.events[0]
+	c.events[0] = CoreEvent{}
+	if c.events = c.events[1:]; len(c.events) == 0 {
+		c.events = nil
+	}
+	return ev, true
+}
+
+func (c *Core) report(ev CoreEvent) {
+	if len(c.events) < maxEvents {
+		c.events = append(c.events, ev)
+	}
+}
+
+// Join makes the node a member of the group and starts to look for others.
+func (c *Core) Join(now clock.Time, spec *group.Spec) *GroupCore {
+	g := newGroupCore(c, spec)
+	c.groups = append(c.groups, g)
+	g.group.Start(now)
+	for i := range c.links.rows {
+		if l := &c.links.rows[i]; l.used && l.value.boot != nil {
+			c.introduce(now, l.value.boot.link, g)
+		}
+	}
+	c.route(now)
+	return g
+}
+
+// Leave takes the node out of the group: neighbors are told, streams end.
+func (c *Core) Leave(now clock.Time, g *GroupCore) {
+	for i, have := range c.groups {
+		if have == g {
+			g.leave(now)
+			c.groups = append(c.groups[:i:i], c.groups[i+1:]...)
+			c.route(now)
+			return
+		}
+	}
+}
+
+// LeaveAll takes the node out of all groups.
+func (c *Core) LeaveAll(now clock.Time) {
+	for len(c.groups) > 0 {
+		c.Leave(now, c.groups[0])
+	}
+	for _, b := range c.boots {
+		b.retryAt = clock.Never
+	}
+}
+
+// CloseAll closes every session.
+func (c *Core) CloseAll(now clock.Time) {
+	for i := range c.links.rows {
+		if r := &c.links.rows[i]; r.used {
+			r.value.session.Close(now)
+		}
+	}
+	c.route(now)
+}
+
+// route hands events of the transport to the groups, and those of the groups
+// to their streams and the owner, until none is left.
+func (c *Core) route(now clock.Time) {
+	for {
+		if ev, ok := c.ep.NextEvent(); ok {
+			c.handle(now, ev)
+			continue
+		}
+		if len(c.ready) > 0 {
+			d := c.ready[0]
+			c.ready = c.ready[1:]
+			c.answerDial(now, d)
+			continue
+		}
+		if !c.routeGroups(now) {
+			return
+		}
+	}
+}
+
+func (c *Core) routeGroups(now clock.Time) (any bool) {
+	for _, g := range c.groups {
+		for g.routeOne(now) {
+			any = true
+		}
+	}
+	return any
+}
+
+// closeOrphans closes links whose grace is over and that nobody took up.
+func (c *Core) closeOrphans(now clock.Time) {
+	for len(c.orphans) > 0 && c.orphans[0].when <= now {
+		o := c.orphans[0]
+		c.orphans = c.orphans[1:]
+		if l := c.links.get(uint32(o.link)); l != nil && l.closeAt == o.when {
+			l.session.Close(now)
+		}
+	}
+}
+
+// orphaned notes that nobody uses the link from now on.
+func (c *Core) orphaned(now clock.Time, id group.LinkID, grace time.Duration) {
+	o := orphan{id, now.Add(grace)}
+	c.links.get(uint32(id)).closeAt = o.when
+	i := len(c.orphans)
+	for i > 0 && c.orphans[i-1].when > o.when {
+		i--
+	}
+	c.orphans = append(c.orphans, orphan{})
+	copy(c.orphans[i+1:], c.orphans[i:])
+	c.orphans[i] = o
+}
+
+// seededRand returns a generator of its own, seeded from the core's randomness.
+func (c *Core) seededRand() *rand.Rand {
+	var seed [32]byte
+	if _, err := io.ReadFull(c.cfg.Rand, seed[:]); err != nil {
+		panic("BUG: the source of randomness failed: " + err.Error())
+	}
+	return rand.New(rand.NewChaCha8(seed))
+}

@@ -1,0 +1,115 @@
+package node_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"time"
+
+	"rtmfp/group"
+	"rtmfp/node"
+)
+
+// startIntroducer runs a first node of a new group for the examples, and
+// returns the group's spec and the introducer's URL.
+func startIntroducer(ctx context.Context, name string) (spec, url string, stop func()) {
+	s, err := group.NewSpec(group.SpecFields{Name: name, Version: 2, Multicast: true, ServerChannel: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Introduce: true, RelayAll: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := n.Join(ctx, s.String()); err != nil {
+		log.Fatal(err)
+	}
+	return s.String(), fmt.Sprintf("rtmfp://%v", n.Addr()), func() { n.Close() }
+}
+
+// A node starts with an introducer's address and joins a group with its spec.
+func ExampleStart() {
+	ctx := context.Background()
+	spec, introducer, stop := startIntroducer(ctx, "example")
+	defer stop()
+
+	n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{introducer}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	g, err := n.Join(ctx, spec)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("member of", g.Name())
+	// Output: member of example
+}
+
+// A publication is an io.Writer; each Write is a message.
+func ExampleGroup_Publish() {
+	ctx := context.Background()
+	spec, introducer, stop := startIntroducer(ctx, "radio")
+	defer stop()
+	n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{introducer}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	g, err := n.Join(ctx, spec)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	pub, err := g.Publish(ctx, "cam1", node.PublishOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pub.Close()
+	if _, err := io.WriteString(pub, "good evening"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(pub.Stats().Messages, "message published")
+	// Output: 1 message published
+}
+
+// A playback gives the messages of a stream in order, and says what was lost.
+func ExampleGroup_Play() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	spec, introducer, stop := startIntroducer(ctx, "cinema")
+	defer stop()
+	join := func() *node.Group {
+		n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{introducer}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		g, err := n.Join(ctx, spec)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return g
+	}
+	pub, err := join().Publish(ctx, "film", node.PublishOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := pub.WriteMessage([]byte("reel one"), 0, true); err != nil {
+		log.Fatal(err)
+	}
+
+	sub, err := join().Play(ctx, "film", node.PlayOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sub.Close()
+	for f, err := range sub.Frames(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s, key %v, lost before it %d\n", f.Data, f.Key, f.Lost)
+		break
+	}
+	// Output: reel one, key true, lost before it 0
+}

@@ -1,0 +1,230 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"rtmfp/group"
+	"rtmfp/internal/clock"
+	"rtmfp/multicast"
+)
+
+// Group is a node's membership of a group.
+type Group struct {
+	node *Node
+	spec *group.Spec
+
+	joined     chan struct{} // closed at the first introducer or neighbor
+	joinedOnce sync.Once
+	failed     chan error // the first reason for which joining can't succeed
+	done       chan struct{}
+	doneOnce   sync.Once
+
+	// The loop's own.
+	core      *GroupCore
+	began     time.Time
+	took      time.Duration
+	streams   []string
+	published []*Publication
+	playbacks []*Playback
+}
+
+func newGroup(n *Node, spec *group.Spec) *Group {
+	return &Group{
+		node: n, spec: spec, began: time.Now(),
+		joined: make(chan struct{}), failed: make(chan error, 1), done: make(chan struct{}),
+	}
+}
+
+// Name returns the name in the groupspec.
+func (g *Group) Name() string { return g.spec.Name }
+
+// Done is closed when the group has been left.
+func (g *Group) Done() <-chan struct{} { return g.done }
+
+// Close leaves the group. Streams that are published or played in it end.
+func (g *Group) Close() error {
+	err := g.node.do(func(now clock.Time) {
+		if i := slices.Index(g.node.groups, g); i >= 0 {
+			g.endStreams(now)
+			g.node.core.Leave(now, g.core)
+			g.deliver()
+			g.node.groups = slices.Delete(g.node.groups, i, i+1)
+			g.ended()
+		}
+	})
+	if err != nil {
+		<-g.node.done
+	}
+	return nil
+}
+
+// endStreams tells viewers that what is published here ends.
+func (g *Group) endStreams(now clock.Time) {
+	for _, p := range g.published {
+		p.core.Close(now)
+	}
+	g.published = nil
+}
+
+// ended tells everybody who waits that the membership is over.
+func (g *Group) ended() {
+	g.doneOnce.Do(func() { close(g.done) })
+	for _, p := range g.playbacks {
+		p.finish(ErrClosed)
+	}
+}
+
+// event takes what the core reports about the group.
+func (g *Group) event(ev CoreEvent) {
+	log := g.node.log
+	switch ev.Kind {
+	case EventJoined:
+		g.joinedOnce.Do(func() {
+			g.took = time.Since(g.began)
+			close(g.joined)
+		})
+		log.Info("joined", "group", g.Name(), "took", g.took.Round(time.Millisecond))
+	case EventJoinRefused:
+		g.fail(ErrRefused)
+	case EventNeighborUp:
+		log.Info("neighbor up", "group", g.Name(), "peer", ev.Peer)
+	case EventNeighborDown:
+		log.Info("neighbor down", "group", g.Name(), "peer", ev.Peer)
+	case EventStream:
+		if !slices.Contains(g.streams, ev.Name) {
+			g.streams = append(g.streams, ev.Name)
+		}
+		log.Info("stream", "group", g.Name(), "stream", ev.Name)
+	case EventStreamEnded:
+		if i := slices.Index(g.streams, ev.Name); i >= 0 {
+			g.streams = slices.Delete(g.streams, i, i+1)
+		}
+		log.Info("stream ended", "group", g.Name(), "stream", ev.Name)
+	}
+}
+
+func (g *Group) fail(err error) {
+	select {
+	case g.failed <- err:
+	default:
+	}
+}
+
+// bootstrapFailed gives up waiting when no introducer is left to wait for.
+func (g *Group) bootstrapFailed(n *Node) {
+	if len(n.up) == 0 && len(n.failures) == len(n.cfg.Bootstrap) {
+		var why error
+		for _, url := range n.cfg.Bootstrap {
+			why = fmt.Errorf("%w: %s: %w", ErrNoIntroducer, url, n.failures[url])
+		}
+		g.fail(why)
+	}
+}
+
+// deliver moves frames from the core to those who play them.
+func (g *Group) deliver() {
+	for _, p := range g.playbacks {
+		p.fill()
+	}
+}
+
+// Neighbors returns the members that this node is linked with, in the order of
+// their ids.
+func (g *Group) Neighbors() []Neighbor {
+	var out []Neighbor
+	_ = g.node.do(func(clock.Time) {
+		links := groupLinks{g.core, flowGroup}
+		for nb := range g.core.group.Neighbors() {
+			out = append(out, Neighbor{
+				Peer: PeerID(nb.Peer), Addr: links.FarAddr(nb.Link), RTT: links.RTT(nb.Link),
+			})
+		}
+	})
+	slices.SortFunc(out, func(a, b Neighbor) int { return slices.Compare(a.Peer[:], b.Peer[:]) })
+	return out
+}
+
+// Stats returns the group's figures at this node.
+func (g *Group) Stats() GroupStats {
+	id := g.spec.ID()
+	s := GroupStats{Name: g.Name(), ID: hex.EncodeToString(id[:])}
+	_ = g.node.do(func(clock.Time) {
+		s.Joined = g.took
+		s.Neighbors = g.core.group.NeighborCount()
+		s.Members = g.core.group.Estimate()
+		s.Streams = slices.Clone(g.streams)
+	})
+	return s
+}
+
+// Publish starts a stream of the given name. The context bounds the call only.
+func (g *Group) Publish(ctx context.Context, name string, o PublishOptions) (*Publication, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("publish %q: %w", name, err)
+	}
+	if !g.spec.MayPublish() {
+		return nil, fmt.Errorf("publish %q: the groupspec does not permit it; it lacks multicast or the publish password", name)
+	}
+	p := &Publication{group: g, name: name, started: time.Now()}
+	var err error
+	if derr := g.node.do(func(now clock.Time) {
+		if g.isDone() {
+			err = ErrClosed
+			return
+		}
+		p.core, err = g.core.streams.Publish(now, name, multicast.StreamConfig{
+			Window: o.Window, PushLimit: o.PushCopies,
+		})
+		if err == nil {
+			g.published = append(g.published, p)
+		}
+	}); derr != nil {
+		err = derr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("publish %q: %w", name, err)
+	}
+	return p, nil
+}
+
+// Play starts to receive the stream of the given name, whether or not it is
+// there yet. The context bounds the call only.
+func (g *Group) Play(ctx context.Context, name string, o PlayOptions) (*Playback, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("play %q: %w", name, err)
+	}
+	if !g.spec.Multicast {
+		return nil, fmt.Errorf("play %q: the groupspec does not permit multicast", name)
+	}
+	p := newPlayback(g, name)
+	var err error
+	if derr := g.node.do(func(now clock.Time) {
+		if g.isDone() {
+			err = ErrClosed
+			return
+		}
+		if p.core, err = g.core.streams.Play(now, name, multicast.PlayConfig{}); err == nil {
+			g.playbacks = append(g.playbacks, p)
+		}
+	}); derr != nil {
+		err = derr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("play %q: %w", name, err)
+	}
+	return p, nil
+}
+
+func (g *Group) isDone() bool {
+	select {
+	case <-g.done:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,272 @@
+package node
+
+import (
+	"net/netip"
+	"time"
+
+	"rtmfp/group"
+	"rtmfp/internal/clock"
+	"rtmfp/internal/element"
+	"rtmfp/multicast"
+	"rtmfp/transport"
+)
+
+// GroupCore is one group that a Core is a member of: its membership and its
+// streams.
+type GroupCore struct {
+	core    *Core
+	spec    *group.Spec
+	group   *group.Group
+	streams *multicast.Service
+}
+
+func newGroupCore(c *Core, spec *group.Spec) *GroupCore {
+	g := &GroupCore{core: c, spec: spec}
+	g.group = group.New(group.Config{
+		Spec:          spec,
+		Self:          group.PeerID(c.ID()),
+		Rand:          c.seededRand(),
+		Introduce:     c.cfg.Introduce,
+		AllowUnproven: c.cfg.AllowLegacy,
+		Features:      group.FeatureMulticast,
+	}, groupLinks{g, flowGroup})
+	g.streams = multicast.New(multicast.Config{
+		Rand:        c.seededRand(),
+		RelayAll:    c.cfg.RelayAll,
+		UploadLimit: c.cfg.UploadLimit,
+	}, groupLinks{g, flowStream})
+	return g
+}
+
+// Spec returns the groupspec.
+func (g *GroupCore) Spec() *group.Spec { return g.spec }
+
+// Group returns the membership core. The Core's owner may read from it.
+func (g *GroupCore) Group() *group.Group { return g.group }
+
+// Streams returns the streams core, to publish and play on.
+func (g *GroupCore) Streams() *multicast.Service { return g.streams }
+
+func (g *GroupCore) advance(now clock.Time) {
+	if g.group.Deadline() <= now {
+		g.group.Advance(now)
+	}
+	if g.streams.Deadline() <= now {
+		g.streams.Advance(now)
+	}
+}
+
+func (g *GroupCore) deadline() clock.Time {
+	return min(g.group.Deadline(), g.streams.Deadline())
+}
+
+func (g *GroupCore) leave(now clock.Time) {
+	g.group.Leave(now)
+	for g.routeOne(now) {
+	}
+}
+
+// routeOne passes on one event of the group or of its streams.
+func (g *GroupCore) routeOne(now clock.Time) bool {
+	if ev, ok := g.group.NextEvent(); ok {
+		g.groupEvent(now, ev)
+		return true
+	}
+	if ev, ok := g.streams.NextEvent(); ok {
+		g.streamEvent(ev)
+		return true
+	}
+	return false
+}
+
+func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
+	switch ev.Kind {
+	case group.NeighborUp:
+		g.streams.NeighborUp(now, ev.Link, multicast.Member{
+			Peer:    ev.Peer,
+			Session: ev.Session,
+			Modern:  ev.Features&group.FeatureMulticast != 0,
+		})
+		g.core.report(CoreEvent{Kind: EventNeighborUp, Group: g, Peer: PeerID(ev.Peer)})
+	case group.NeighborDown:
+		g.streams.NeighborDown(now, ev.Link)
+		g.core.report(CoreEvent{Kind: EventNeighborDown, Group: g, Peer: PeerID(ev.Peer)})
+	case group.Joined:
+		g.core.report(CoreEvent{Kind: EventJoined, Group: g})
+	case group.JoinFailed:
+		g.core.report(CoreEvent{Kind: EventJoinRefused, Group: g})
+	}
+}
+
+func (g *GroupCore) streamEvent(ev multicast.Event) {
+	switch ev.Kind {
+	case multicast.StreamAnnounced:
+		g.core.report(CoreEvent{Kind: EventStream, Group: g, Name: ev.Name})
+	case multicast.StreamEnded:
+		g.core.report(CoreEvent{Kind: EventStreamEnded, Group: g, Name: ev.Name})
+	}
+}
+
+func (g *GroupCore) flowOpened(now clock.Time, kind flowKind, link group.LinkID, recv group.RecvID, metadata []byte, reply group.FlowID) group.Delivery {
+	if kind == flowStream {
+		return g.streams.FlowOpened(now, link, recv, metadata, reply)
+	}
+	return g.group.FlowOpened(now, link, recv, metadata, reply)
+}
+
+func (g *GroupCore) message(now clock.Time, kind flowKind, recv group.RecvID, msg []byte) {
+	if kind == flowStream {
+		g.streams.Message(now, recv, msg)
+	} else {
+		g.group.Message(now, recv, msg)
+	}
+}
+
+func (g *GroupCore) flowClosed(now clock.Time, kind flowKind, recv group.RecvID) {
+	if kind == flowStream {
+		g.streams.FlowClosed(now, recv)
+	} else {
+		g.group.FlowClosed(now, recv)
+	}
+}
+
+func (g *GroupCore) flowRejected(now clock.Time, kind flowKind, flow group.FlowID) {
+	if kind == flowStream {
+		g.streams.FlowRejected(now, flow)
+	} else {
+		g.group.FlowRejected(now, flow)
+	}
+}
+
+// groupLinks is what the group and its streams see of the transport.
+type groupLinks struct {
+	g    *GroupCore
+	kind flowKind
+}
+
+func (l groupLinks) Dial(now clock.Time, peer group.PeerID, addrs []element.Address, via []group.LinkID) {
+	c := l.g.core
+	if s := c.ep.Session(PeerID(peer)); s != nil && c.links.get(handle(s.User)) != nil {
+		c.ready = append(c.ready, dial{peer, l.g})
+		return
+	}
+	candidates := addresses(addrs)
+	for _, id := range via {
+		if k := c.links.get(uint32(id)); k != nil {
+			candidates = append(candidates, k.session.FarAddr())
+		}
+	}
+	if _, err := c.ep.Dial(now, PeerID(peer), candidates); err != nil {
+		c.ready = append(c.ready, dial{peer, l.g}) // answered as failed on the next turn
+		return
+	}
+	c.dials = append(c.dials, dial{peer, l.g})
+}
+
+func (l groupLinks) HangUp(now clock.Time, id group.LinkID) {
+	c := l.g.core
+	k := c.links.get(uint32(id))
+	if k == nil {
+		return
+	}
+	for i, u := range k.users {
+		if u == l.g {
+			k.users = append(k.users[:i:i], k.users[i+1:]...)
+			break
+		}
+	}
+	if len(k.users) == 0 && k.boot == nil {
+		c.orphaned(now, id, hungUpGrace)
+	}
+}
+
+// Priorities and urgency of the classes (RFC 7016 §1.1: eight priorities, the
+// upper half of them time critical).
+var classOptions = [...]transport.FlowOptions{
+	group.ClassControl: {Priority: 6},
+	group.ClassMedia:   {Priority: 5, TimeCritical: true},
+	group.ClassBulk:    {Priority: 2},
+}
+
+func (l groupLinks) OpenFlow(now clock.Time, id group.LinkID, metadata []byte, reply group.RecvID, class group.Class) group.FlowID {
+	c := l.g.core
+	k := c.links.get(uint32(id))
+	if k == nil {
+		return 0
+	}
+	o := classOptions[class]
+	o.Metadata = metadata
+	if reply != 0 {
+		r := c.recvs.get(uint32(reply))
+		if r == nil {
+			return 0
+		}
+		o.Reply = r.flow
+	}
+	f, err := k.session.OpenFlow(now, o)
+	if err != nil {
+		return 0
+	}
+	h := c.flows.add(sendFlow{flow: f, link: id, owner: l.g, kind: l.kind})
+	f.User = h
+	return group.FlowID(h)
+}
+
+func (l groupLinks) CloseFlow(now clock.Time, id group.FlowID) {
+	if f := l.g.core.flows.get(uint32(id)); f != nil {
+		flow := f.flow
+		l.g.core.flows.remove(uint32(id))
+		flow.Close(now)
+	}
+}
+
+func (l groupLinks) RejectFlow(now clock.Time, id group.RecvID) {
+	if r := l.g.core.recvs.get(uint32(id)); r != nil {
+		flow := r.flow
+		l.g.core.recvs.remove(uint32(id))
+		flow.Reject(now, rejectByMember)
+	}
+}
+
+func (l groupLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline clock.Time) {
+	if f := l.g.core.flows.get(uint32(id)); f != nil {
+		// A full send buffer refuses the message and counts it; the
+		// receiver repairs from others.
+		_ = f.flow.Send(now, msg, transport.SendOptions{Deadline: deadline})
+	}
+}
+
+func (l groupLinks) Backlog(id group.FlowID) int {
+	if f := l.g.core.flows.get(uint32(id)); f != nil {
+		return f.flow.Queued()
+	}
+	return 0
+}
+
+func (l groupLinks) RTT(id group.LinkID) time.Duration {
+	if k := l.g.core.links.get(uint32(id)); k != nil {
+		return k.session.SRTT()
+	}
+	return 0
+}
+
+func (l groupLinks) LastHeard(id group.LinkID) clock.Time {
+	if k := l.g.core.links.get(uint32(id)); k != nil {
+		return k.session.LastHeard()
+	}
+	return 0
+}
+
+func (l groupLinks) Nonces(id group.LinkID) (near, far [32]byte) {
+	if k := l.g.core.links.get(uint32(id)); k != nil {
+		return k.session.Nonces()
+	}
+	return near, far
+}
+
+func (l groupLinks) FarAddr(id group.LinkID) netip.AddrPort {
+	if k := l.g.core.links.get(uint32(id)); k != nil {
+		return k.session.FarAddr()
+	}
+	return netip.AddrPort{}
+}

@@ -1,0 +1,276 @@
+package node
+
+import (
+	"bytes"
+	"net/netip"
+
+	"rtmfp/group"
+	"rtmfp/internal/clock"
+	"rtmfp/internal/element"
+	"rtmfp/transport"
+)
+
+// flowKind says which core an incoming flow belongs to.
+type flowKind uint8
+
+const (
+	flowGroup  flowKind = iota // membership and the server channel
+	flowStream                 // everything that is associated with those: streams
+)
+
+// Exception codes that a refused flow carries back.
+const (
+	rejectUnknown  = 0 // metadata that means nothing here, or a group that we are not in
+	rejectByMember = 1 // the group refused it
+)
+
+func kindOf(metadata []byte) flowKind {
+	if bytes.Equal(metadata, group.MetadataSession) || bytes.Equal(metadata, group.MetadataChannel) {
+		return flowGroup
+	}
+	return flowStream
+}
+
+// handle gives one event of the transport to whom it concerns.
+func (c *Core) handle(now clock.Time, ev transport.Event) {
+	switch ev.Kind {
+	case transport.SessionOpen:
+		c.sessionOpen(now, ev.Session)
+	case transport.SessionFailed:
+		c.sessionFailed(now, ev.Session, ev.Err)
+	case transport.SessionClosed:
+		c.sessionClosed(now, ev.Session)
+	case transport.FlowOpen:
+		c.flowOpen(now, ev.Session, ev.Recv)
+	case transport.Message:
+		c.message(now, ev.Recv, ev.Data)
+	case transport.FlowDone:
+		c.flowDone(now, ev.Recv)
+	case transport.SendFlowRejected:
+		c.sendFlowRejected(now, ev.Send)
+	}
+}
+
+func (c *Core) sessionOpen(now clock.Time, s *transport.Session) {
+	peer := group.PeerID(s.Peer())
+	id := group.LinkID(c.links.add(link{session: s, closeAt: clock.Never}))
+	s.User = uint32(id)
+	c.bootstrapOpen(now, id, s)
+	c.dialsAnswered(now, peer, id)
+	if l := c.links.get(uint32(id)); l != nil && len(l.users) == 0 && l.boot == nil {
+		c.orphaned(now, id, unclaimedGrace)
+	}
+}
+
+// dialsAnswered gives the link to every group that asked for the peer.
+func (c *Core) dialsAnswered(now clock.Time, peer group.PeerID, id group.LinkID) {
+	var rest []dial
+	answered := c.dials[:0:0]
+	for _, d := range c.dials {
+		if d.peer == peer {
+			answered = append(answered, d)
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	c.dials = rest
+	for _, d := range answered {
+		c.use(id, d.owner)
+		d.owner.group.LinkUp(now, id, peer, false)
+	}
+}
+
+// answerDial gives an open session's link to a group that asked for it.
+func (c *Core) answerDial(now clock.Time, d dial) {
+	s := c.ep.Session(PeerID(d.peer))
+	if s == nil || c.links.get(handle(s.User)) == nil {
+		d.owner.group.DialFailed(now, d.peer)
+		return
+	}
+	id := group.LinkID(handle(s.User))
+	c.use(id, d.owner)
+	d.owner.group.LinkUp(now, id, d.peer, false)
+}
+
+// use notes that the group holds the link, and reports whether that is new.
+func (c *Core) use(id group.LinkID, g *GroupCore) bool {
+	l := c.links.get(uint32(id))
+	for _, u := range l.users {
+		if u == g {
+			return false
+		}
+	}
+	l.users = append(l.users, g)
+	l.closeAt = clock.Never
+	return true
+}
+
+func (c *Core) sessionFailed(now clock.Time, s *transport.Session, err error) {
+	c.bootstrapFailed(now, s, err)
+	peer := group.PeerID(s.Peer())
+	var rest, failed []dial
+	for _, d := range c.dials {
+		if d.peer == peer {
+			failed = append(failed, d)
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	c.dials = rest
+	for _, d := range failed {
+		d.owner.group.DialFailed(now, d.peer)
+	}
+}
+
+func (c *Core) sessionClosed(now clock.Time, s *transport.Session) {
+	id := group.LinkID(handle(s.User))
+	l := c.links.get(uint32(id))
+	if l == nil {
+		return
+	}
+	users, boot := l.users, l.boot
+	c.links.remove(uint32(id))
+	c.forgetFlows(id)
+	for _, g := range users {
+		g.group.LinkDown(now, id)
+	}
+	if boot != nil {
+		boot.down(now)
+	}
+}
+
+// forgetFlows removes the handles of a link that has gone.
+func (c *Core) forgetFlows(id group.LinkID) {
+	for i := range c.flows.rows {
+		if r := &c.flows.rows[i]; r.used && r.value.link == id {
+			c.flows.remove(r.gen<<slotBits | uint32(i))
+		}
+	}
+	for i := range c.recvs.rows {
+		if r := &c.recvs.rows[i]; r.used && r.value.link == id {
+			c.recvs.remove(r.gen<<slotBits | uint32(i))
+		}
+	}
+}
+
+func (c *Core) flowOpen(now clock.Time, s *transport.Session, f *transport.RecvFlow) {
+	id := group.LinkID(handle(s.User))
+	if c.links.get(uint32(id)) == nil {
+		f.Reject(now, rejectUnknown)
+		return
+	}
+	metadata := f.Metadata()
+	kind := kindOf(metadata)
+	if assoc := f.Reply(); assoc != nil {
+		sf := c.flows.get(handle(assoc.User))
+		if sf == nil {
+			f.Reject(now, rejectUnknown)
+			return
+		}
+		recv := c.addRecv(f, id, sf.owner, kind)
+		c.answerFlow(now, f, recv, sf.owner.flowOpened(now, kind, id, recv, metadata, group.FlowID(handle(assoc.User))))
+		return
+	}
+	if kind != flowGroup { // these alone say in their first message what they are for
+		f.Reject(now, rejectUnknown)
+		return
+	}
+	c.addRecv(f, id, nil, kind)
+	f.Accept(now, true)
+}
+
+func (c *Core) addRecv(f *transport.RecvFlow, on group.LinkID, owner *GroupCore, kind flowKind) group.RecvID {
+	id := c.recvs.add(recvFlow{flow: f, link: on, owner: owner, kind: kind})
+	f.User = id
+	return group.RecvID(id)
+}
+
+func (c *Core) answerFlow(now clock.Time, f *transport.RecvFlow, recv group.RecvID, d group.Delivery) {
+	if d == group.Reject {
+		c.recvs.remove(uint32(recv))
+		f.Reject(now, rejectByMember)
+		return
+	}
+	f.Accept(now, d == group.InOrder)
+}
+
+func (c *Core) message(now clock.Time, f *transport.RecvFlow, msg []byte) {
+	r := c.recvs.get(handle(f.User))
+	if r == nil {
+		return
+	}
+	if r.owner == nil && !c.claim(now, f, r, msg) {
+		c.recvs.remove(handle(f.User))
+		f.Reject(now, rejectUnknown)
+		return
+	}
+	if r = c.recvs.get(handle(f.User)); r == nil {
+		return // claimed and refused
+	}
+	r.owner.message(now, r.kind, group.RecvID(handle(f.User)), msg)
+}
+
+// claim finds the group that the first message of an unassociated flow names.
+func (c *Core) claim(now clock.Time, f *transport.RecvFlow, r *recvFlow, msg []byte) bool {
+	parse := group.ParseInitGroupID
+	if bytes.Equal(f.Metadata(), group.MetadataChannel) {
+		parse = group.ParseJoinGroupID
+	}
+	id, ok := parse(msg)
+	if !ok {
+		return false
+	}
+	for _, g := range c.groups {
+		if g.spec.ID() != id {
+			continue
+		}
+		r.owner = g
+		link := r.link
+		if c.use(link, g) {
+			g.group.LinkUp(now, link, group.PeerID(f.Session().Peer()), true)
+		}
+		if g.flowOpened(now, flowGroup, link, group.RecvID(handle(f.User)), f.Metadata(), 0) == group.Reject {
+			return false
+		}
+		return true
+	}
+	return false
+}
+
+func (c *Core) flowDone(now clock.Time, f *transport.RecvFlow) {
+	r := c.recvs.get(handle(f.User))
+	if r == nil {
+		return
+	}
+	owner, kind := r.owner, r.kind
+	c.recvs.remove(handle(f.User))
+	if owner != nil {
+		owner.flowClosed(now, kind, group.RecvID(handle(f.User)))
+	}
+}
+
+func (c *Core) sendFlowRejected(now clock.Time, f *transport.SendFlow) {
+	sf := c.flows.get(handle(f.User))
+	if sf == nil {
+		return
+	}
+	owner, kind := sf.owner, sf.kind
+	c.flows.remove(handle(f.User))
+	owner.flowRejected(now, kind, group.FlowID(handle(f.User)))
+}
+
+// addresses returns the socket addresses of a list, without their origins.
+func addresses(list []element.Address) []netip.AddrPort {
+	out := make([]netip.AddrPort, len(list))
+	for i, a := range list {
+		out[i] = a.AddrPort
+	}
+	return out
+}
+
+// handle returns the table handle that was left with a session or flow, 0 if
+// none was.
+func handle(user any) uint32 {
+	h, _ := user.(uint32)
+	return h
+}

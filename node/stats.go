@@ -1,0 +1,79 @@
+package node
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Slices is the number of slices, and so of trees, of a stream.
+const Slices = 8
+
+// Stats is a snapshot of a node's figures.
+type Stats struct {
+	Addr            netip.AddrPort
+	Sessions        int    // open sessions
+	DatagramsIn     uint64 // UDP datagrams received
+	DatagramsOut    uint64 // UDP datagrams sent
+	BytesIn         uint64 // UDP payload received
+	BytesOut        uint64 // UDP payload sent
+	DatagramsFailed uint64 // datagrams that the kernel refused to send
+}
+
+// GroupStats is a snapshot of a group's figures at this node.
+type GroupStats struct {
+	Name      string
+	ID        string        // group id, hex
+	Joined    time.Duration // from Join's call to the first introducer or neighbor
+	Neighbors int
+	Members   int // estimate of the group's size, this node included
+	Streams   []string
+}
+
+// Neighbor is a member that this node holds a link to.
+type Neighbor struct {
+	Peer PeerID
+	Addr netip.AddrPort
+	RTT  time.Duration
+}
+
+// Delay is the distribution of the time from the publisher's Write to the
+// moment at which a message can be delivered here, in order. It is meaningful
+// where both clocks agree, as on one machine. Messages that were published
+// before this node began to play are not in it.
+type Delay struct {
+	Count              uint64
+	P50, P95, P99, Max time.Duration
+}
+
+// Slice is one of a stream's trees as this node sees it.
+type Slice struct {
+	Parent   PeerID   // who pushes it to us, zero if nobody
+	Depth    int      // hops from the publisher, -1 if unknown
+	Children []PeerID // whom we push it to
+}
+
+// StreamStats is a snapshot of a stream's figures at this node.
+type StreamStats struct {
+	Name       string
+	Publishing bool
+	Started    time.Time // the Play or Publish call
+	FirstFrame time.Time // when the first frame could be delivered, zero until then
+
+	Messages   uint64 // delivered or written
+	Bytes      uint64 // payload of those messages
+	Fragments  uint64 // first copies received, or fragments published
+	Lost       uint64 // fragments given up
+	Duplicates uint64 // fragments received again
+	Pushed     uint64 // fragments whose first copy a neighbor pushed
+	Pulled     uint64 // fragments whose first copy we asked for
+	CatchUp    uint64 // delivered messages from before the Play call
+
+	Delay Delay
+
+	Neighbors     int
+	UploadBytes   uint64 // stream payload and control sent to neighbors
+	DownloadBytes uint64 // stream payload and control received from them
+	UploadPayload uint64 // fragments sent to neighbors, payload bytes
+
+	Slices [Slices]Slice
+}
