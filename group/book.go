@@ -29,6 +29,7 @@ type member struct {
 	random    bool
 	proven    bool // it has been a neighbor or was about to be
 	dialing   bool
+	slow      bool // the dial takes long
 }
 
 // suspect reports whether the member was lost and nobody has heard of it since.
@@ -53,6 +54,7 @@ func (m *member) addVia(id LinkID) {
 type tombstone struct {
 	at     clock.Time // news from before this instant are old
 	banned clock.Time // and until this one the peer is not let in at all
+	times  uint8      // how often it could not be reached although others hear of it
 }
 
 // book holds the members that are known. Those without a peering are bounded:
@@ -86,17 +88,14 @@ func (g *Group) learn(now clock.Time, peer PeerID, heard clock.Time, addresses [
 	}
 	m := g.book.get(peer)
 	if m == nil {
-		if t, ok := g.book.tombs.Peek(peer); ok {
-			if heard <= t.at || now < t.banned {
-				return nil
-			}
-			g.book.tombs.Remove(peer)
-		}
-		if now.Sub(heard) > g.cfg.MemberTTL {
+		t, gone := g.book.tombs.Peek(peer)
+		if gone && (heard <= t.at || now < t.banned) || now.Sub(heard) > g.cfg.MemberTTL {
 			return nil
 		}
 		m = g.addMember(peer, heard)
-		g.dirty = true
+		if g.dirty = true; t.times > 0 {
+			m.notBefore = now.Add(g.backOff(maxAttempts + t.times))
+		}
 	} else if m.link == nil {
 		g.book.loose.Get(peer) // it was mentioned
 		if heard > m.heard {
@@ -153,7 +152,11 @@ func (g *Group) dropMember(m *member) {
 // bury forgets a member and remembers that it is gone; banned keeps it out for
 // a while.
 func (g *Group) bury(now clock.Time, m *member, banned time.Duration) {
-	t := tombstone{at: now}
+	t, _ := g.book.tombs.Peek(m.peer)
+	t.at = now
+	if m.fails+m.refusals > 0 {
+		t.times = min(t.times+1, 100)
+	}
 	if banned > 0 {
 		t.banned = now.Add(banned)
 	}
@@ -200,16 +203,16 @@ func (g *Group) dial(now clock.Time, m *member) {
 		g.timers.Set(&m.timer, m.notBefore)
 		return
 	}
-	m.dialing = true
+	m.dialing, m.slow = true, false
 	g.fasten(m)
 	g.dialing++
 	g.stats.Dials++
-	g.timers.Set(&m.timer, now.Add(g.cfg.DialTimeout))
+	g.timers.Set(&m.timer, now.Add(dialPatience))
 	g.links.Dial(now, m.peer, addrs, via)
 }
 
 func (g *Group) endDial(m *member) {
-	m.dialing = false
+	m.dialing, m.slow = false, false
 	g.dialing--
 	g.timers.Stop(&m.timer)
 	if m.link == nil {
@@ -218,16 +221,20 @@ func (g *Group) endDial(m *member) {
 	g.dirty = true
 }
 
-// memberTimeout ends a dial that nobody answered, or the time in which a
-// member was left alone.
+// memberTimeout ends the time in which a member was left alone, or the patience
+// with a dial, and then the dial.
 func (g *Group) memberTimeout(now clock.Time, m *member) {
-	if m.dialing {
+	g.dirty = true
+	switch {
+	case !m.dialing:
+	case !m.slow:
+		m.slow = true
+		g.timers.Set(&m.timer, now.Add(g.cfg.DialTimeout-dialPatience))
+	default:
 		g.endDial(m)
 		g.stats.DialsFailed++
 		g.blame(now, m)
-		return
 	}
-	g.dirty = true
 }
 
 // blame notes that a member without a peering could not be reached; after a
@@ -242,6 +249,17 @@ func (g *Group) blame(now clock.Time, m *member) {
 		return
 	}
 	g.postpone(now, m, g.backOff(m.fails))
+}
+
+// refused notes that a member without a peering would not have us: it is full,
+// or not in the group any more. After a few times the latter is assumed.
+func (g *Group) refused(now clock.Time, m *member) {
+	m.refusals++
+	if m.refusals >= maxRefusals {
+		g.bury(now, m, 0)
+		return
+	}
+	g.postpone(now, m, g.backOff(m.refusals))
 }
 
 // postpone leaves a member alone for a while.

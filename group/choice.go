@@ -20,7 +20,7 @@ func (g *Group) look(now clock.Time) {
 		if m.link != nil || m.dialing {
 			continue
 		}
-		if m.notBefore > now {
+		if m.notBefore > now && !(m.forRing && m.fails == 0 && m.refusals == 0) {
 			g.timers.Set(&m.timer, m.notBefore)
 			continue
 		}
@@ -81,17 +81,17 @@ func (g *Group) pick(m *member) {
 	}
 }
 
-// chooseRing picks the next members on one side of the ring. Those that can't
-// be reached don't count, but are picked too: one of them may only have moved.
+// chooseRing picks the next members on one side of the ring. Those that may be
+// gone don't count, but are picked too: they may be there after all.
 func (g *Group) chooseRing(now clock.Time, above bool) {
 	got := 0
-	for k := 0; got < ringSide; k++ {
+	for k := 0; got < ringSide && k < ringReach; k++ {
 		it, ok := g.side(above, k)
 		if !ok {
 			return
 		}
 		g.pick(it.Value)
-		if g.dialable(now, it.Value) {
+		if m := it.Value; m.link != nil || g.dialable(now, m) && now.Sub(m.heard) <= freshness {
 			got++
 		}
 	}
@@ -165,7 +165,7 @@ func (g *Group) chooseRandom(now clock.Time) {
 
 // dialable reports whether m is linked with or could be at once.
 func (g *Group) dialable(now clock.Time, m *member) bool {
-	return m.link != nil || m.dialing || m.fails == 0 && !m.suspect() && m.notBefore <= now
+	return m.link != nil || !m.slow && m.fails == 0 && !m.suspect() && m.notBefore <= now
 }
 
 // chooseFingers picks one member in each range at 1/4 to 1/2 of the ring, 1/8

@@ -113,16 +113,20 @@ const (
 	introduceMost  = 12 // members told to one who asks
 	introduceNear  = 8  // of these, nearest on the ring
 	ringSide       = 3  // ring neighbors wanted on either side
+	ringReach      = 10 // members looked at for these on either side, if some don't answer
 	nearestByRTT   = 6  // lowest-latency members wanted
 	randomMembers  = 2  // random members wanted
 	guests         = 4  // newcomers that a member links with above its limit
 	guestsToo      = 64 // and how many more if it is an introducer
 	linksAboveLog  = 13 // the constant of the bound 2·log2 N + 13
-	maxAttempts    = 3  // failed dials in a row before a member is forgotten
+	maxAttempts    = 2  // failed dials in a row before a member is forgotten
+	maxRefusals    = 3  // and refusals
 	partingGrace   = 10 * time.Second
 	randomLifetime = 60 * time.Second // a random neighbor is drawn anew after that
 	partingTime    = time.Second      // after a parting the far end is waited for no longer
 	ageUnit        = time.Second      // ages in reports are whole seconds
+	dialPatience   = time.Second      // a dial that takes longer is not counted on
+	freshness      = 15 * time.Second // nor is a member that was not heard of for longer
 	joinPatience   = time.Second      // silence of an introducer that is taken for assent
 	banTime        = 60 * time.Second // a peer that forged a proof is left alone
 )

@@ -141,8 +141,9 @@ func (g *Group) AddHint(now clock.Time, peer PeerID, addrs []element.Address, vi
 	g.learn(now, peer, now, packed, via)
 }
 
-// LinkUp tells that a link is open: the answer to a dial, or one that the far
-// end opened. The driver may tell of links that this group did not ask for.
+// LinkUp tells that a link is open: the answer to a dial of this group, or an
+// incoming one, which some other node opened and which may concern this group
+// or not. A link that the driver dialed for itself is given to AddIntroducer.
 func (g *Group) LinkUp(now clock.Time, id LinkID, peer PeerID, incoming bool) {
 	if g.left {
 		if !incoming {
@@ -156,6 +157,9 @@ func (g *Group) LinkUp(now clock.Time, id LinkID, peer PeerID, incoming bool) {
 	}
 	m := g.book.get(peer)
 	if m == nil || !m.dialing {
+		if !incoming {
+			g.release(now, l) // it was not waited for any longer
+		}
 		return
 	}
 	g.endDial(m)
@@ -216,19 +220,25 @@ func (g *Group) DialFailed(now clock.Time, peer PeerID) {
 
 // FlowOpened tells that the far end opened a flow with the metadata of one of
 // this package, and the sending flow that it is associated with, if any.
-// Answers on how to go on with it.
+// It returns how to go on with the flow.
 func (g *Group) FlowOpened(now clock.Time, id LinkID, recv RecvID, metadata []byte, reply FlowID) Delivery {
 	l := g.byLink[id]
 	if l == nil || g.left {
+		g.links.HangUp(now, id)
 		return Reject
 	}
-	switch {
-	case string(metadata) == string(MetadataSession):
-		return g.sessionOpened(now, l, recv)
-	case string(metadata) == string(MetadataChannel):
-		return g.channelOpened(now, l, recv, reply)
+	d := Reject
+	switch string(metadata) {
+	case string(MetadataSession):
+		d = g.sessionOpened(now, l, recv)
+	case string(MetadataChannel):
+		d = g.channelOpened(now, l, recv, reply)
 	}
-	return Reject
+	if d == Reject {
+		g.stats.FlowsRefused++
+		g.release(now, l)
+	}
+	return d
 }
 
 // Message takes a message from a flow that was accepted.

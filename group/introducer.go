@@ -13,6 +13,7 @@ import (
 // proof goes along with the question, so that it answers in one round trip.
 func (g *Group) AddIntroducer(now clock.Time, id LinkID, peer PeerID) {
 	if g.left {
+		g.links.HangUp(now, id)
 		return
 	}
 	l := g.track(now, id, peer)
@@ -40,6 +41,9 @@ func (g *Group) askOne(now clock.Time, l *link) {
 	}
 	if l.join == 0 {
 		l.join = g.links.OpenFlow(now, l.id, MetadataChannel, 0, ClassControl)
+		if l.join == 0 {
+			return
+		}
 		g.byFlow[l.join] = flowRef{l, flowJoin}
 		if l.patience == nil {
 			l.patience = &clock.Timer[alarm]{Owner: alarm{kind: alarmPatience, l: l}}
@@ -138,7 +142,6 @@ func (g *Group) endIntroducer(now clock.Time, l *link) {
 func (g *Group) channelOpened(now clock.Time, l *link, recv RecvID, reply FlowID) Delivery {
 	if l.join != 0 && (reply == l.join || !g.cfg.Introduce) {
 		if l.answers != 0 {
-			g.stats.FlowsRefused++
 			return Reject
 		}
 		l.answers = recv
@@ -146,7 +149,6 @@ func (g *Group) channelOpened(now clock.Time, l *link, recv RecvID, reply FlowID
 		return InOrder
 	}
 	if !g.cfg.Introduce || l.client != 0 || g.clients >= g.cfg.MaxClients || g.banned(now, l.peer) {
-		g.stats.FlowsRefused++
 		return Reject
 	}
 	l.client = recv
@@ -189,6 +191,9 @@ func (g *Group) joinMessage(now clock.Time, l *link, recv RecvID, msg []byte) {
 func (g *Group) serve(now clock.Time, l *link, proven bool) {
 	if l.answer == 0 {
 		l.answer = g.links.OpenFlow(now, l.id, MetadataChannel, l.client, ClassControl)
+		if l.answer == 0 {
+			return
+		}
 		g.byFlow[l.answer] = flowRef{l, flowAnswer}
 	}
 	l.served, l.servedAt = true, now

@@ -279,6 +279,9 @@ func (x *testNode) connect(y *testNode, up func(*testEnd)) {
 // bootstrap makes y the introducer of x.
 func (x *testNode) bootstrap(y *testNode) {
 	x.connect(y, func(e *testEnd) {
+		if !e.open {
+			return
+		}
 		x.introducer = x.net.now
 		x.input(func(g *Group, now clock.Time) { g.AddIntroducer(now, e.id, y.peer) })
 	})
@@ -325,6 +328,9 @@ func (x *testNode) Dial(now clock.Time, peer PeerID, addrs []element.Address, vi
 	})
 	n.after(max(extra, 0), func() {
 		x.connect(y, func(e *testEnd) {
+			if !e.open {
+				return // closed by the far end as soon as it was open
+			}
 			done = true
 			x.input(func(g *Group, now clock.Time) { g.LinkUp(now, e.id, peer, false) })
 		})

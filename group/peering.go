@@ -94,6 +94,15 @@ func (g *Group) openPeering(now clock.Time, l *link) {
 	}
 	g.attach(m, l)
 	l.out = g.links.OpenFlow(now, l.id, MetadataSession, 0, ClassControl)
+	if l.out == 0 {
+		// The link is going down, or is full of flows.
+		if !l.active() {
+			g.peerings--
+			g.detach(l)
+			g.refused(now, m)
+		}
+		return
+	}
 	g.byFlow[l.out] = flowRef{l, flowSession}
 	_, far := g.links.Nonces(l.id)
 	init := initMessage{
@@ -145,7 +154,6 @@ func (g *Group) detach(l *link) {
 // sessionOpened takes the far end's session flow on trust, for a while.
 func (g *Group) sessionOpened(now clock.Time, l *link, recv RecvID) Delivery {
 	if l.pending != 0 || g.cfg.Spec.NoPeerToPeer || g.banned(now, l.peer) {
-		g.stats.FlowsRefused++
 		return Reject
 	}
 	g.endLinger(l)
@@ -222,9 +230,9 @@ func (g *Group) takeInit(now clock.Time, l *link, recv RecvID, msg []byte) {
 	}
 	member := g.book.get(l.peer)
 	if member == nil {
-		g.book.tombs.Remove(l.peer)
 		member = g.addMember(l.peer, now)
 	}
+	g.book.tombs.Remove(l.peer)
 	member.heard, member.proven = now, true
 	g.attach(member, l)
 	l.pending, l.in, l.features = 0, recv, m.features
@@ -316,7 +324,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 	}
 	l.in, l.pending = 0, 0
 	m := l.member
-	up := l.up
+	up, mended := l.up, l.up && m.forRing
 	l.up, l.features = false, 0
 	g.detach(l)
 	if up {
@@ -326,6 +334,9 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 	}
 	if m != nil && m.link == nil && !g.left {
 		g.afterPeering(now, l, m, r)
+	}
+	if mended && !g.left {
+		g.mendRing(now)
 	}
 }
 
@@ -341,8 +352,7 @@ func (g *Group) afterPeering(now clock.Time, l *link, m *member, r Reason) {
 		m.lost = max(now, 1)
 		g.blame(now, m)
 	case ReasonRefused, ReasonUnproven:
-		m.refusals = min(m.refusals+1, 100)
-		g.postpone(now, m, g.backOff(m.refusals))
+		g.refused(now, m)
 	case ReasonParted:
 		g.postpone(now, m, g.cfg.ReportInterval)
 	}
@@ -397,8 +407,7 @@ func (g *Group) sessionRejected(now clock.Time, l *link, flow FlowID) {
 		case l.introducer && !m.proven:
 			g.forget(m) // it introduces members without being one
 		default:
-			m.refusals = min(m.refusals+1, 100)
-			g.postpone(now, m, g.backOff(m.refusals))
+			g.refused(now, m)
 		}
 	} else {
 		g.endPeering(now, l, ReasonRefused)

@@ -184,6 +184,27 @@ func (g *Group) tellNews(now clock.Time, l *link) {
 	g.send(now, l.out, b)
 }
 
+// mendRing exchanges reports with the ring neighbors when one of them is gone:
+// they know best which member is the next one now.
+func (g *Group) mendRing(now clock.Time) {
+	if g.book.known.Len()+1 < g.cfg.FullMesh {
+		return // everybody is known
+	}
+	for _, above := range [...]bool{true, false} {
+		asked := 0
+		for k := 0; k < 2*ringSide && asked < ringSide; k++ {
+			it, ok := g.side(above, k)
+			if !ok {
+				break
+			}
+			if l := it.Value.link; l != nil && l.up && !l.awaiting {
+				g.sendReport(now, l, true)
+				asked++
+			}
+		}
+	}
+}
+
 // takeReport learns from a report and answers it, unless it is an answer.
 func (g *Group) takeReport(now clock.Time, l *link, msg []byte) {
 	h, rest, ok := parseReportHeader(msg)
