@@ -2,10 +2,7 @@
 // a loop, and a page that plays the stream beside a live picture of the group.
 package demo
 
-import (
-	_ "embed" // for the clip and the page
-	"net/http"
-)
+import _ "embed"
 
 // Clip is an MPEG-TS file of 20 s: H.264 and AAC, a key frame each second.
 // docs/clip.md tells how it was made.
@@ -17,8 +14,8 @@ var Clip []byte
 type Snapshot struct {
 	Stream    string     `json:"stream"`
 	Group     string     `json:"group"`
-	ElapsedMS int64      `json:"elapsed_ms"`
-	Nodes     []NodeView `json:"nodes"`
+	ElapsedMS int64      `json:"elapsed_ms"` // since the demo began
+	Nodes     []NodeView `json:"nodes"`      // in the order of the page's table
 }
 
 // Roles of nodes.
@@ -30,12 +27,12 @@ const (
 
 // NodeView is one node of the group.
 type NodeView struct {
-	Name       string     `json:"name"`
-	Role       string     `json:"role"` // RoleIntroducer, RolePublisher, or RoleViewer
-	ID         string     `json:"id"`   // the first hex digits of the peer id
-	DelayMS    float64    `json:"delay_ms"`
-	StartupMS  float64    `json:"startup_ms"`
-	UpBps      float64    `json:"up_bps"`
+	Name       string     `json:"name"`       // unique in the snapshot
+	Role       string     `json:"role"`       // RoleIntroducer, RolePublisher, or RoleViewer
+	ID         string     `json:"id"`         // the first hex digits of the peer id
+	DelayMS    float64    `json:"delay_ms"`   // median of the last seconds
+	StartupMS  float64    `json:"startup_ms"` // from the start to the first picture
+	UpBps      float64    `json:"up_bps"`     // bits per second of late
 	DownBps    float64    `json:"down_bps"`
 	Neighbors  int        `json:"neighbors"`
 	Fragments  uint64     `json:"fragments"`
@@ -49,7 +46,3 @@ type EdgeView struct {
 	Name   string `json:"name"`
 	Slices int    `json:"slices"`
 }
-
-// Handler serves the page at /, the newest snapshot as JSON at /api/tree, and
-// live (an hls.Server) below /live/.
-func Handler(snapshot func() Snapshot, live http.Handler) http.Handler { panic("BUG: not yet") }
