@@ -122,6 +122,8 @@ const (
 	minSilence   = 100 * time.Millisecond // of a parent that owes a fragment
 	maxSilence   = 500 * time.Millisecond
 	oldSilence   = 2 * time.Second        // old parents only push what they like to
+	oldLag       = 300 * time.Millisecond // by which an old parent may trail the others
+	oldAskAgain  = time.Second
 	childSilence = 400 * time.Millisecond // of a child whose place another wants
 	askPatience  = 150 * time.Millisecond // beside two round trips and three fragments
 	askAgain     = 250 * time.Millisecond // after a refusal, once or twice that
@@ -152,8 +154,12 @@ const (
 	minPushLife = 500 * time.Millisecond // deadline of a pushed or pulled fragment:
 	maxPushLife = 3 * time.Second        // half the window, within these
 
-	switchAfter = 2500 * time.Millisecond // of silence, epochs included, before another publication of the name is tried
-	graveTime   = time.Minute
+	// Silence, epochs included, after which another publication of the name is
+	// played: of one that was running, and of one that had paused.
+	switchAfter       = time.Second
+	switchAfterPaused = 2500 * time.Millisecond
+
+	graveTime = time.Minute
 )
 
 // Bounds of what one neighbor can make this node hold or do.

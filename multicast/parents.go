@@ -149,7 +149,11 @@ func (st *stream) unask(p *peer, s int) {
 
 // holdOff keeps from asking a neighbor for a slice for a while.
 func (st *stream) holdOff(now clock.Time, p *peer, s int) {
-	p.notBefore[s] = now.Add(askAgain + time.Duration(st.s.cfg.Rand.Int64N(int64(askAgain))))
+	d := time.Duration(askAgain)
+	if !p.n.Modern {
+		d = oldAskAgain
+	}
+	p.notBefore[s] = now.Add(d + time.Duration(st.s.cfg.Rand.Int64N(int64(d))))
 	p.room &^= 1 << s
 }
 
@@ -360,7 +364,16 @@ func (st *stream) overdue(g *gap) {
 func (st *stream) watchParents(now clock.Time) {
 	for s := range st.slices {
 		sl := &st.slices[s]
-		if sl.parent == nil || sl.missedAt == 0 {
+		if sl.parent == nil {
+			continue
+		}
+		if !sl.parent.n.Modern && sl.lagMean > oldLag && now.Sub(sl.asked) > oldSilence {
+			// Old peers may feed each other what they pulled, long after others
+			// had it: nothing that they say tells them from those near the source.
+			st.loseParent(now, s)
+			continue
+		}
+		if sl.missedAt == 0 {
 			continue
 		}
 		limit := st.silence(s)

@@ -253,10 +253,7 @@ func (p *Subscription) play(now clock.Time, st *stream) {
 // was ended and played to its end.
 func (s *Service) reviewSubscriptions(now clock.Time) {
 	for _, p := range append([]*Subscription(nil), s.subs...) {
-		if p.st != nil && !p.st.ended && (now.Sub(p.st.lastSign) < switchAfter || now.Sub(p.since) < switchAfter) {
-			continue
-		}
-		if p.st != nil && p.st.ended && !p.Ended() && now.Sub(p.st.lastNew) < switchAfter {
+		if p.st != nil && now.Sub(p.since) < switchAfter || p.lives(now) {
 			continue
 		}
 		for i := len(s.streams) - 1; i >= 0; i-- {
@@ -267,4 +264,18 @@ func (s *Service) reviewSubscriptions(now clock.Time) {
 			}
 		}
 	}
+}
+
+// lives reports whether there is more to expect of what is played.
+func (p *Subscription) lives(now clock.Time) bool {
+	st := p.st
+	switch {
+	case st == nil:
+		return false
+	case st.ended:
+		return !p.Ended() && now.Sub(st.lastNew) < switchAfter
+	case st.lastSign.Sub(st.lastNew) > busyFor:
+		return now.Sub(st.lastSign) < switchAfterPaused
+	}
+	return now.Sub(st.lastSign) < switchAfter
 }

@@ -1,0 +1,307 @@
+package multicast
+
+import (
+	"bytes"
+	"encoding/hex"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"rtmfp/group"
+	"rtmfp/internal/clock"
+)
+
+func unhex(t testing.TB, s string) []byte {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// The description of a captured stream reads, and writes, as it was.
+func TestDescriptionVector(t *testing.T) {
+	msg := unhex(t, "2105007465737421012444af5381cbcc0327a99b29ce447ffd90dbdf48682293321d3b5ae94cb17ea801020303be40040492a76002056403079344")
+	d, ok := consumeDescription(msg)
+	if !ok {
+		t.Fatal("not read")
+	}
+	want := description{name: "test", window: 8 * time.Second, availability: 100 * time.Millisecond, fetch: 2500 * time.Millisecond}
+	copy(want.key[:], msg[9:])
+	if d != want {
+		t.Errorf("got %+v, want %+v", d, want)
+	}
+	if b := appendDescription(nil, &d); !bytes.Equal(b, msg) {
+		t.Errorf("written again:\ngot  %x\nwant %x", b, msg)
+	}
+	d.sendToAll = true
+	if e, ok := consumeDescription(appendDescription(nil, &d)); !ok || e != d {
+		t.Errorf("with the flag: got %+v, %v, want %+v", e, ok, d)
+	}
+}
+
+// Fragments as they were captured, with the beginning of their payload.
+func TestFragmentVectors(t *testing.T) {
+	for _, c := range []struct {
+		hex  string
+		want fragment
+		key  bool
+	}{
+		{"2013080000008baf01", fragment{id: 0x13, start: true, typ: 8, timestamp: 0x8b, payload: []byte{0xaf, 1}}, false},
+		{"30050609000000171701", fragment{id: 5, start: true, pieces: 6, typ: 9, timestamp: 0x17, payload: []byte{0x17, 1}}, true},
+		{"10530401412f", fragment{id: 0x53, pieces: 4, payload: []byte{1, 0x41, 0x2f}}, false},
+		{"000b9770", fragment{id: 0xb, payload: []byte{0x97, 0x70}}, false},
+		{"00812299", fragment{id: 0xa2, payload: []byte{0x99}}, false},
+	} {
+		msg := unhex(t, c.hex)
+		f, ok := consumeFragment(msg)
+		if !ok || !reflect.DeepEqual(f, c.want) || f.isKey() != c.key {
+			t.Errorf("%s: got %+v, %v, key %v, want %+v, key %v", c.hex, f, ok, f.isKey(), c.want, c.key)
+		}
+		if b := appendFragment(nil, f); !bytes.Equal(b, msg) {
+			t.Errorf("%s: written as %x", c.hex, b)
+		}
+	}
+	for _, bad := range []string{"", "20", "2001", "200108000000", "30", "3001", "300102", "1005", "0000", "4001aa", "0180", "00ffffffffffffffffffff7f"} {
+		if f, ok := consumeFragment(unhex(t, bad)); ok {
+			t.Errorf("%q was read as %+v", bad, f)
+		}
+	}
+}
+
+// Maps and requests as they were captured.
+func TestControlVectors(t *testing.T) {
+	newest, bitmap, ok := consumeAvailability(unhex(t, "2219ffffff"))
+	if !ok || newest != 0x19 || len(bitmap) != 3 {
+		t.Errorf("availability: got %d, %x, %v", newest, bitmap, ok)
+	}
+	if mask, ok := consumePush(unhex(t, "2308")); !ok || mask != 8 {
+		t.Errorf("push: got %x, %v", mask, ok)
+	}
+	if id, ok := consumePull(unhex(t, "2b5b")); !ok || id != 0x5b {
+		t.Errorf("pull: got %d, %v", id, ok)
+	}
+	if b := appendPull(nil, 0x5b); !bytes.Equal(b, []byte{0x2b, 0x5b}) {
+		t.Errorf("pull written as %x", b)
+	}
+	w := newWindow(minSpan)
+	for id := range uint64(4) {
+		w.put(0, id+1, []byte{0, byte(id + 1), 1})
+	}
+	if b := appendBitmap(appendAvailability(nil, 4), &w, 4, 0); !bytes.Equal(b, []byte{0x22, 4, 7}) {
+		t.Errorf("availability written as %x, want 220407", b)
+	}
+}
+
+// Our own messages, byte for byte: docs/multicast.md gives the same examples.
+func TestOwnMessages(t *testing.T) {
+	st := state{
+		flags: stateTree | stateFull | stateKeyed, newest: 300, oldest: 44, key: 267, room: 0xf0, load: 9,
+		routes: [numSlices]route{{epoch: 20, depth: 1, delay: 5 * time.Millisecond}, {epoch: 18, depth: 2, delay: 13 * time.Millisecond}},
+	}
+	for i := 2; i < numSlices; i++ {
+		st.routes[i].depth = depthUnfed
+	}
+	st.bitmap = []byte{0xff, 0x01}
+	msg := append(appendState(nil, &st), st.bitmap...)
+	if want := unhex(t, "60822c07820022f0091401003202028102ffffffffffffff01"); !bytes.Equal(msg, want) {
+		t.Errorf("state:\ngot  %x\nwant %x", msg, want)
+	}
+	if got, ok := consumeState(msg); !ok || !reflect.DeepEqual(got, st) {
+		t.Errorf("state: got %+v, %v, want %+v", got, ok, st)
+	}
+	a := ask{mask: 0x0f, flags: askUrgent, fresh: 0x01, from: 301}
+	if msg = appendAsk(nil, a); !bytes.Equal(msg, unhex(t, "610f0101822d")) {
+		t.Errorf("ask: got %x", msg)
+	}
+	if got, ok := consumeAsk(msg); !ok || got != a {
+		t.Errorf("ask: got %+v, %v", got, ok)
+	}
+	hints := []group.PeerID{{1}, {2}}
+	mask, raw, ok := consumeRefuse(appendRefuse(nil, 0x81, hints))
+	if !ok || mask != 0x81 || len(raw) != 64 || raw[0] != 1 || raw[32] != 2 {
+		t.Errorf("refuse: got %x, %x, %v", mask, raw, ok)
+	}
+	first, bitmap, ok := consumeFetch(unhex(t, "63822d8003"))
+	if !ok || first != 301 || !bytes.Equal(bitmap, []byte{0x80, 3}) {
+		t.Errorf("fetch: got %d, %x, %v", first, bitmap, ok)
+	}
+	if last, ok := consumeEnd(appendEnd(nil, msgEnd, 300)); !ok || last != 300 {
+		t.Errorf("end: got %d, %v", last, ok)
+	}
+}
+
+// The parsers take anything, and what they take they write as they read it.
+func FuzzMessages(f *testing.F) {
+	for _, s := range []string{
+		"2105007465737421012444af5381cbcc0327a99b29ce447ffd90dbdf48682293321d3b5ae94cb17ea801020303be40040492a76002056403079344",
+		"2219ffffff", "2308", "2b5b", "2182", "60822c07820022f0091401003202028102ffffffffffffff01", "610f0101822d", "6281", "63822d8003", "64822c",
+		"2013080000008baf01", "30050609000000171701",
+	} {
+		f.Add(unhex(f, s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if d, ok := consumeDescription(b); ok {
+			if e, ok := consumeDescription(appendDescription(nil, &d)); !ok || e != d {
+				// Names at the limit grow past it with the options that are always there.
+				if len(d.name) < maxName {
+					t.Errorf("description %+v became %+v, %v", d, e, ok)
+				}
+			}
+		}
+		if fr, ok := consumeFragment(b); ok {
+			if g, ok := consumeFragment(appendFragment(nil, fr)); !ok && len(b) < maxFragment-8 || ok && fr.pieces > 0 && !reflect.DeepEqual(g, fr) {
+				t.Errorf("fragment %+v became %+v", fr, g)
+			}
+		}
+		if st, ok := consumeState(b); ok {
+			if st.newest < st.oldest || st.key > st.newest {
+				t.Errorf("state %+v", st)
+			}
+			if _, ok := consumeState(append(appendState(nil, &st), st.bitmap...)); !ok {
+				t.Errorf("state %+v does not read again", st)
+			}
+		}
+		consumeAvailability(b)
+		if a, ok := consumeAsk(b); ok {
+			if got, ok := consumeAsk(appendAsk(nil, a)); !ok || got != a {
+				t.Errorf("ask %+v became %+v", a, got)
+			}
+		}
+		consumeRefuse(b)
+		consumeFetch(b)
+		consumePush(b)
+		consumePull(b)
+		consumeEnd(b)
+	})
+}
+
+// A neighbor may say anything on its flows, in any order: nothing breaks, and
+// what is held stays bounded.
+func FuzzNeighbor(f *testing.F) {
+	f.Add([]byte{0, 4, 0x23, 0xff, 1, 3, 0x2b, 5}, true)
+	f.Add(unhex(f, "001960822c07820022f0091401003202028102ffffffffffffff010106610f0101822d0204820a2308"), true)
+	f.Add(unhex(f, "00052219ffffff0109300506090000001717"), false)
+	f.Fuzz(func(t *testing.T, b []byte, modern bool) {
+		w := newNetwork(t, 1)
+		pub := w.add(Config{}, true)
+		src := w.publish(pub, "cam", StreamConfig{}, 1500, 20*time.Millisecond, 20)
+		n := w.add(Config{MaxWindowFragments: 2048}, true)
+		n.play("cam")
+		w.mesh(n)
+		// The hostile one has a link with both, and answers nothing.
+		for _, victim := range []*testNode{pub, n} {
+			victim.links[999] = &testLink{id: 999, from: victim, to: &testNode{net: w, dead: true}, up: true}
+			victim.svc.NeighborUp(w.now, 999, Member{Peer: group.PeerID{9}, Session: 500, Modern: modern})
+			victim.svc.FlowOpened(w.now, 999, 1000, metaControl, 500)
+			victim.svc.Message(w.now, 1000, appendDescription(nil, &src.pub.st.desc))
+			victim.turn()
+			ctrl := group.FlowID(0)
+			for _, p := range victim.svc.streams[0].peers {
+				if p.n.link == 999 {
+					ctrl = p.ctrlOut
+				}
+			}
+			victim.svc.FlowOpened(w.now, 999, 1001, metaMedia, ctrl)
+		}
+		for len(b) >= 2 {
+			victim := pub
+			if b[0]&1 != 0 {
+				victim = n
+			}
+			size := min(int(b[1]), len(b)-2)
+			recv := group.RecvID(1000)
+			if b[0]&2 != 0 {
+				recv = 1001
+			}
+			victim.svc.Message(w.now, recv, b[2:2+size])
+			victim.turn()
+			if b[0]&4 != 0 {
+				w.run(time.Duration(b[0]) * time.Millisecond)
+			}
+			b = b[2+size:]
+		}
+		w.run(500 * time.Millisecond)
+		for _, victim := range []*testNode{pub, n} {
+			for _, st := range victim.svc.streams {
+				if len(st.missing) > maxGaps || len(st.win.index) > 1<<16 {
+					t.Errorf("%d gaps, an index of %d", len(st.missing), len(st.win.index))
+				}
+			}
+		}
+	})
+}
+
+// A window behaves like a plain map with the same rules.
+func TestWindowAgainstModel(t *testing.T) {
+	for seed := range uint64(6) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		w := newWindow(2048)
+		type rec struct {
+			at  int64
+			msg []byte
+		}
+		model := map[uint64]rec{}
+		next, now := uint64(1), int64(0)
+		for range 4000 {
+			now += rng.Int64N(10)
+			var id uint64
+			switch r := rng.IntN(100); {
+			case r < 80:
+				id = next
+				next++
+			case r < 95:
+				id = next - min(next-1, uint64(rng.IntN(300))+1)
+			case r < 97:
+				next += uint64(rng.IntN(40))
+				id = next
+				next++
+			default:
+				w.evict(clock.Time(now-2000), 1<<20)
+				for id, r := range model {
+					if r.at < now-2000 {
+						delete(model, id)
+					}
+				}
+				continue
+			}
+			if id == 0 {
+				continue
+			}
+			msg := make([]byte, 1+rng.IntN(1000))
+			for i := range msg {
+				msg[i] = byte(rng.Uint32())
+			}
+			_, held := model[id]
+			if got := w.put(clock.Time(now), id, msg); got == held {
+				// Far below the newest the window may refuse what the model takes.
+				if held || w.top-id < 2048 {
+					t.Fatalf("seed %d: put %d: got %v, held %v", seed, id, got, held)
+				}
+				continue
+			}
+			if !held {
+				model[id] = rec{now, msg}
+			}
+			low, top := ^uint64(0), uint64(0)
+			for id := range model {
+				top = max(top, id)
+			}
+			for id := range model {
+				if top-id >= 2048 {
+					delete(model, id)
+				} else {
+					low = min(low, id)
+				}
+			}
+			if w.count != len(model) || w.low != low || w.top != top {
+				t.Fatalf("seed %d: window has %d from %d to %d, model %d from %d to %d", seed, w.count, w.low, w.top, len(model), low, top)
+			}
+			probe := low + uint64(rng.IntN(int(top-low)+1))
+			if r, ok := model[probe]; ok != w.has(probe) || ok && !bytes.Equal(r.msg, w.get(probe)) {
+				t.Fatalf("seed %d: id %d is not as it was put", seed, probe)
+			}
+		}
+	}
+}
