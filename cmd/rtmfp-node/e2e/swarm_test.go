@@ -260,7 +260,7 @@ func (s *swarm) startViewers(t *testing.T) {
 // One introducer, one publisher, and eight viewers, each a process of its own.
 func TestTenProcesses(t *testing.T) {
 	name, src := source(t)
-	w := listenWire(t)
+	w, j := listenWire(t), listenJitter(t)
 	s := newSwarm(t)
 	s.publish(t, name)
 	s.startViewers(t)
@@ -268,6 +268,7 @@ func TestTenProcesses(t *testing.T) {
 
 	sent := w.sent()
 	all, pub := s.report(t, src, sent)
+	j.show(t)
 	var startups []float64
 	for i := range all {
 		startups = append(startups, all[i].startup())
@@ -290,7 +291,7 @@ func TestTenProcesses(t *testing.T) {
 // Two viewers that relay are killed in the middle of the stream.
 func TestRelaysKilled(t *testing.T) {
 	name, src := source(t)
-	w := listenWire(t)
+	w, j := listenWire(t), listenJitter(t)
 	s := newSwarm(t)
 	s.publish(t, name)
 	s.startViewers(t)
@@ -317,6 +318,7 @@ func TestRelaysKilled(t *testing.T) {
 	s.finish(t)
 
 	all, _ := s.report(t, src, w.sent())
+	j.show(t)
 	lost := worst(all, func(f *figures) float64 { return float64(f.Lost) })
 	atMost(t, "lost, worst viewer", lost, 0, "")
 	atMost(t, "delay, worst of all", worst(all, func(f *figures) float64 { return f.DelayMS.Max }), maxDelayLoss, " ms")
