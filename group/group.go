@@ -236,7 +236,9 @@ func (g *Group) FlowOpened(now clock.Time, id LinkID, recv RecvID, metadata []by
 	}
 	if d == Reject {
 		g.stats.FlowsRefused++
-		g.release(now, l)
+		if !l.active() && l.client == 0 && !l.introducer {
+			g.linger(now, l, 0) // another flow may come that is welcome
+		}
 	}
 	return d
 }
