@@ -48,9 +48,7 @@ func (g *GroupCore) Group() *group.Group { return g.group }
 func (g *GroupCore) Streams() *multicast.Service { return g.streams }
 
 func (g *GroupCore) advance(now clock.Time) {
-	if g.group.Deadline() <= now {
-		g.group.Advance(now)
-	}
+	g.group.Advance(now) // after any input: it acts on news once a turn, timer or not
 	if g.streams.Deadline() <= now {
 		g.streams.Advance(now)
 	}
