@@ -48,6 +48,7 @@ func TestChurn(t *testing.T) {
 						x.index, g.dialing, g.book.loose.Len(), g.cfg.MaxDialing, g.cfg.MaxKnown)
 				}
 				checkInvariants(t, x)
+				checkUse(t, x)
 			}
 		})
 	}
@@ -82,13 +83,19 @@ func checkInvariants(t *testing.T, x *testNode) {
 		t.Errorf("node %d: counted %d peerings, %d dials, %d lingering; it has %d, %d, %d",
 			x.index, g.peerings, g.dialing, g.lingering, peerings, dialing, lingering)
 	}
-	for id := range x.ends {
-		if l := g.byLink[id]; l != nil && !l.active() && !l.lingering && !l.introducer && l.client == 0 && long(x, l) {
-			t.Errorf("node %d: link %d serves nothing", x.index, id)
+}
 
+// checkUse complains about links that have served nothing for long: somebody
+// forgot to hang up.
+func checkUse(t *testing.T, x *testNode) {
+	t.Helper()
+	for id := range x.ends {
+		l := x.g.byLink[id]
+		if l == nil || l.active() || l.lingering || l.introducer || l.client != 0 {
+			continue
+		}
+		if x.net.now.Sub(l.since) > 15*time.Second {
+			t.Errorf("node %d: link %d serves nothing", x.index, id)
 		}
 	}
 }
-
-// long reports whether a link has been there for long.
-func long(x *testNode, l *link) bool { return x.net.now.Sub(l.since) > 15*time.Second }
