@@ -159,7 +159,8 @@ const (
 	switchAfter       = time.Second
 	switchAfterPaused = 2500 * time.Millisecond
 
-	graveTime = time.Minute
+	graveTime   = time.Minute
+	endPatience = 250 * time.Millisecond // before a neighbor's word of the end is believed
 )
 
 // Bounds of what one neighbor can make this node hold or do.
@@ -172,7 +173,9 @@ const (
 	minPullBurst   = 2 << 20
 	minBacklog     = 256 << 10 // bytes queued for a neighbor, or a second of the stream
 	maxGraves      = 64
-	maxTurns       = 64 // of one stream at one instant: far more than parents to lose
+	maxEpochLead   = 1 << 16 // by which a route may be newer than any heard of before
+	maxLost        = 1 << 20 // counted of one gap
+	maxTurns       = 64      // of one stream at one instant: far more than parents to lose
 
 	// outstandingCost makes a neighbor look farther for each answer it owes.
 	outstandingCost = time.Millisecond

@@ -245,6 +245,9 @@ func (st *stream) onFragment(now clock.Time, p *peer, msg []byte) {
 		st.learn(now, f.id-1)
 		st.frontier = f.id
 		st.lastSign, st.lastNew = now, now
+		if f.id > st.last {
+			st.endAt = 0
+		}
 	}
 	if pulled {
 		st.stats.FragmentsRequestedFromPeers++
@@ -287,11 +290,22 @@ func (st *stream) onState(now clock.Time, p *peer, msg []byte) bool {
 	st.keyed = st.keyed || m.flags&stateKeyed != 0
 	if m.flags&stateTree != 0 {
 		p.routes = m.routes
-		for i := range m.routes {
-			if e := m.routes[i].epoch; e > st.epochTop && m.routes[i].depth < maxDepth {
-				st.epochTop = e
-				st.lastSign = now
+		top := st.epochTop
+		for i := range p.routes {
+			r := &p.routes[i]
+			if r.depth >= maxDepth || r.epoch <= st.epochTop {
+				continue
 			}
+			if st.epochTop != 0 && r.epoch > st.epochTop+maxEpochLead {
+				// Made up: no true route would be feasible after it.
+				st.s.counters.OutOfWindow++
+				r.depth = depthUnfed
+				continue
+			}
+			top = max(top, r.epoch)
+		}
+		if top > st.epochTop {
+			st.epochTop, st.lastSign = top, now
 		}
 		st.routesDirty = true
 	}

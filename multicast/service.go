@@ -276,8 +276,8 @@ func (s *Service) onControl(now clock.Time, p *peer, msg []byte) {
 	if typ == msgEnd || typ == msgDescription && len(msg) < maxEndMessage {
 		if last, ok := consumeEnd(msg); !ok {
 			s.counters.Malformed++
-		} else if st.pub == nil && st.plausible(now, last) {
-			st.end(now, last)
+		} else {
+			st.hearEnd(now, last)
 		}
 		return
 	}

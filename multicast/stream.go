@@ -20,7 +20,8 @@ type stream struct {
 	subs     []*Subscription // those that play this publication
 	active   bool
 	ended    bool        // the publisher said so, or it has gone
-	last     uint64      // id of the last fragment, if ended
+	last     uint64      // id of the last fragment, if ended or about to be
+	endAt    clock.Time  // when a neighbor's word that it ended is believed, 0 = nobody said so
 	leaveAt  clock.Time  // when an ended stream is no longer carried
 	lastSign clock.Time  // of life from the source: a new fragment, a later epoch
 	lastNew  clock.Time  // when the newest fragment came
@@ -236,6 +237,22 @@ func without[T comparable](list []T, v T) []T {
 	return list
 }
 
+// hearEnd takes a neighbor's word that last was the last fragment. It is
+// believed if nothing newer comes for a moment, so that a neighbor that is
+// wrong can't end a stream that goes on.
+func (st *stream) hearEnd(now clock.Time, last uint64) {
+	switch {
+	case st.pub != nil || st.ended || !st.plausible(now, last):
+	case !st.active || !st.started:
+		st.end(now, last)
+	case st.endAt == 0 && last >= st.frontier:
+		st.last, st.endAt = last, now.Add(endPatience)
+		st.learn(now, last)
+		st.tickAt = min(st.tickAt, st.endAt)
+		st.wake(st.tickAt)
+	}
+}
+
 // end notes that no fragment will come after last.
 func (st *stream) end(now clock.Time, last uint64) {
 	if st.ended {
@@ -327,6 +344,9 @@ func (st *stream) tick(now clock.Time) {
 	}
 	if st.pub != nil && !st.ended {
 		st.pub.renew(now)
+	}
+	if st.endAt != 0 && now >= st.endAt {
+		st.end(now, st.last)
 	}
 	if st.ended && now >= st.leaveAt {
 		st.review(now)

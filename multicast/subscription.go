@@ -55,7 +55,7 @@ func (p *Subscription) NextFrame() (Frame, bool) {
 			if p.cursor > st.frontier || st.pending(p.cursor) {
 				return Frame{}, false
 			}
-			p.skip(p.cursor + 1)
+			p.skip()
 			continue
 		}
 		f, ok := consumeFragment(st.win.get(p.cursor))
@@ -123,14 +123,25 @@ func (p *Subscription) place() {
 // overrun skips what the window has lost before it was asked for.
 func (p *Subscription) overrun() {
 	low := p.st.win.low
-	p.lost += int(min(low-p.cursor, 1<<20))
+	p.lost += int(min(low-p.cursor, maxLost))
 	p.cursor = low
 	p.seekKey = p.st.keyed && !p.cfg.AnyFrame
 }
 
-func (p *Subscription) skip(to uint64) {
-	p.lost++
-	p.cursor = to
+// skip goes on to the next id that is held or may still come.
+func (p *Subscription) skip() {
+	st := p.st
+	next := st.frontier + 1
+	if at, _ := st.findGap(p.cursor); at < len(st.missing) {
+		next = min(next, st.missing[at].id)
+	}
+	for id := max(p.cursor, st.win.low); id <= st.win.top && id < next; id++ {
+		if st.win.has(id) {
+			next = id
+		}
+	}
+	p.lost += int(min(next-p.cursor, maxLost))
+	p.cursor = next
 }
 
 // pending reports whether a fragment may still come.
