@@ -21,9 +21,9 @@ type member struct {
 	link      *link      // of the peering with it, nil if there is none
 	addresses []byte     // as on the wire
 	via       [maxVia]LinkID
-	timer     clock.Timer[alarm]
-	fails     uint8 // in a row: nobody answered
-	refusals  uint8 // in a row: it answered, but would not have us
+	timer     *clock.Timer[alarm] // only while it is set: most members need none
+	fails     uint8               // in a row: nobody answered
+	refusals  uint8               // in a row: it answered, but would not have us
 	wanted    bool
 	forRing   bool // wanted for the ring, which no limit forbids
 	random    bool
@@ -62,7 +62,7 @@ type tombstone struct {
 // known, by their place on the ring.
 type book struct {
 	known ring.Set[*member]
-	loose *simplelru.LRU[PeerID, *member] // without a peering or a dial
+	loose *simplelru.LRU[*member, struct{}] // without a peering or a dial
 	tombs *simplelru.LRU[PeerID, tombstone]
 	limit int // of loose
 }
@@ -70,7 +70,7 @@ type book struct {
 func (b *book) init(limit int) {
 	// The sizes are positive, so there is no error.
 	b.limit = limit
-	b.loose, _ = simplelru.NewLRU[PeerID, *member](limit, nil)
+	b.loose, _ = simplelru.NewLRU[*member, struct{}](limit, nil)
 	b.tombs, _ = simplelru.NewLRU[PeerID, tombstone](maxTombstones, nil)
 }
 
@@ -97,7 +97,7 @@ func (g *Group) learn(now clock.Time, peer PeerID, heard clock.Time, addresses [
 			m.notBefore = now.Add(g.backOff(maxAttempts + t.times))
 		}
 	} else if m.link == nil {
-		g.book.loose.Get(peer) // it was mentioned
+		g.book.loose.Get(m) // it was mentioned
 		if heard > m.heard {
 			if m.suspect() && heard > m.lost {
 				g.dirty = true
@@ -112,7 +112,6 @@ func (g *Group) learn(now clock.Time, peer PeerID, heard clock.Time, addresses [
 
 func (g *Group) addMember(peer PeerID, heard clock.Time) *member {
 	m := &member{peer: peer, addr: ring.OfPeer(peer), heard: heard}
-	m.timer.Owner = alarm{kind: alarmMember, m: m}
 	g.book.known.Add(m.addr, m)
 	g.loosen(m)
 	return m
@@ -121,22 +120,22 @@ func (g *Group) addMember(peer PeerID, heard clock.Time) *member {
 // loosen puts a member without a peering among those that may have to give way.
 func (g *Group) loosen(m *member) {
 	if g.book.loose.Len() >= g.book.limit {
-		_, old, _ := g.book.loose.RemoveOldest()
+		old, _, _ := g.book.loose.RemoveOldest()
 		g.dropMember(old)
 		g.stats.MembersEvicted++
 	}
-	g.book.loose.Add(m.peer, m)
+	g.book.loose.Add(m, struct{}{})
 }
 
 // fasten takes a member with a peering or a dial out of those that may have to give way.
-func (g *Group) fasten(m *member) { g.book.loose.Remove(m.peer) }
+func (g *Group) fasten(m *member) { g.book.loose.Remove(m) }
 
 // forget drops a member without a peering.
 func (g *Group) forget(m *member) {
 	if m.dialing {
 		g.endDial(m)
 	}
-	g.book.loose.Remove(m.peer)
+	g.book.loose.Remove(m)
 	g.dropMember(m)
 }
 
@@ -145,7 +144,7 @@ func (g *Group) dropMember(m *member) {
 	if m.dialing || m.link != nil {
 		panic("BUG: a member in use is forgotten")
 	}
-	g.timers.Stop(&m.timer)
+	g.wake(m, clock.Never)
 	g.book.known.Remove(m.addr)
 }
 
@@ -200,36 +199,52 @@ func (g *Group) dial(now clock.Time, m *member) {
 	if len(addrs) == 0 && len(via) == 0 {
 		// Wait for somebody who knows a way.
 		m.notBefore = now.Add(g.cfg.RetryMin)
-		g.timers.Set(&m.timer, m.notBefore)
+		g.wake(m, m.notBefore)
 		return
 	}
 	m.dialing, m.slow = true, false
 	g.fasten(m)
 	g.dialing++
 	g.stats.Dials++
-	g.timers.Set(&m.timer, now.Add(dialPatience))
+	g.wake(m, now.Add(dialPatience))
 	g.links.Dial(now, m.peer, addrs, via)
 }
 
 func (g *Group) endDial(m *member) {
 	m.dialing, m.slow = false, false
 	g.dialing--
-	g.timers.Stop(&m.timer)
+	g.wake(m, clock.Never)
 	if m.link == nil {
 		g.loosen(m)
 	}
 	g.dirty = true
 }
 
+// wake sets the timer of a member, or stops it with clock.Never.
+func (g *Group) wake(m *member, when clock.Time) {
+	switch {
+	case when == clock.Never && m.timer == nil:
+		return
+	case when == clock.Never:
+		g.timers.Stop(m.timer)
+		m.timer = nil
+		return
+	case m.timer == nil:
+		m.timer = &clock.Timer[alarm]{Owner: alarm{kind: alarmMember, m: m}}
+	}
+	g.timers.Set(m.timer, when)
+}
+
 // memberTimeout ends the time in which a member was left alone, or the patience
 // with a dial, and then the dial.
 func (g *Group) memberTimeout(now clock.Time, m *member) {
+	m.timer = nil
 	g.dirty = true
 	switch {
 	case !m.dialing:
 	case !m.slow:
 		m.slow = true
-		g.timers.Set(&m.timer, now.Add(g.cfg.DialTimeout-dialPatience))
+		g.wake(m, now.Add(g.cfg.DialTimeout-dialPatience))
 	default:
 		g.endDial(m)
 		g.stats.DialsFailed++
@@ -266,7 +281,7 @@ func (g *Group) refused(now clock.Time, m *member) {
 func (g *Group) postpone(now clock.Time, m *member, d time.Duration) {
 	m.notBefore = now.Add(jitter(g.cfg.Rand, d))
 	if !m.dialing {
-		g.timers.Set(&m.timer, m.notBefore)
+		g.wake(m, m.notBefore)
 	}
 	g.dirty = true
 }

@@ -21,7 +21,7 @@ func (g *Group) look(now clock.Time) {
 			continue
 		}
 		if m.notBefore > now && !(m.forRing && m.fails == 0 && m.refusals == 0) {
-			g.timers.Set(&m.timer, m.notBefore)
+			g.wake(m, m.notBefore)
 			continue
 		}
 		if g.dialing >= g.cfg.MaxDialing {

@@ -75,7 +75,7 @@ func checkInvariants(t *testing.T, x *testNode) {
 		if m.dialing {
 			dialing++
 		}
-		if loose := g.book.loose.Contains(m.peer); loose == (m.link != nil || m.dialing) {
+		if loose := g.book.loose.Contains(m); loose == (m.link != nil || m.dialing) {
 			t.Errorf("node %d: a member is loose: %v, but has link %v, dialing %v", x.index, loose, m.link != nil, m.dialing)
 		}
 	}

@@ -91,7 +91,7 @@ type Config struct {
 	MaxDialing int
 
 	// MaxKnown bounds the members that are remembered without a link to them.
-	// Default 48.
+	// Default 32.
 	MaxKnown int
 
 	// MaxLinks bounds the links that are tracked, whatever they are used for.
@@ -128,6 +128,8 @@ const (
 	dialPatience   = time.Second      // a dial that takes longer is not counted on
 	freshness      = 15 * time.Second // nor is a member that was not heard of for longer
 	joinPatience   = time.Second      // silence of an introducer that is taken for assent
+	keepBuffer     = 512              // bytes of scratch that are kept: an idle member is to be small
+	keepEvents     = 4                // and events
 	banTime        = 60 * time.Second // a peer that forged a proof is left alone
 )
 
@@ -155,7 +157,7 @@ func (c *Config) setDefaults() {
 	duration(&c.CloseInterval, 90*time.Second)
 	count(&c.FullMesh, 13)
 	count(&c.MaxDialing, 12)
-	count(&c.MaxKnown, 48)
+	count(&c.MaxKnown, 32)
 	count(&c.MaxClients, 4096)
 	if c.Introduce {
 		count(&c.MaxLinks, c.MaxClients+64)

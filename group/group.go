@@ -49,7 +49,6 @@ type Group struct {
 	limit  int  // the most neighbors, as of the last look
 	wanted int  // members wanted, as of the last look
 	picks  []*member
-	needed []*member // scratch for reports
 
 	timers clock.Queue[alarm]
 	tick   clock.Timer[alarm] // report and look
@@ -322,7 +321,7 @@ func (g *Group) Leave(now clock.Time) {
 	for i := range g.book.known.Len() {
 		m := g.book.known.At(i).Value
 		m.dialing = false
-		g.timers.Stop(&m.timer)
+		g.wake(m, clock.Never)
 	}
 	g.dialing = 0
 }
@@ -374,7 +373,9 @@ func (g *Group) Deadline() clock.Time { return g.timers.Next() }
 // things happened; drain them after each turn.
 func (g *Group) NextEvent() (Event, bool) {
 	if g.head == len(g.events) {
-		g.events, g.head = g.events[:0], 0
+		if g.events, g.head = g.events[:0], 0; cap(g.events) > keepEvents {
+			g.events = nil
+		}
 		return Event{}, false
 	}
 	e := g.events[g.head]

@@ -121,7 +121,9 @@ func (g *Group) openPeering(now clock.Time, l *link) {
 
 // send sends a message that was built in g.buf, reliably.
 func (g *Group) send(now clock.Time, flow FlowID, msg []byte) {
-	g.buf = msg[:0]
+	if cap(msg) <= keepBuffer {
+		g.buf = msg[:0]
+	}
 	g.stats.MessagesSent++
 	g.stats.BytesSent += uint64(len(msg))
 	g.links.Send(now, flow, msg, clock.Never)

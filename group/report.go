@@ -57,9 +57,8 @@ func (g *Group) appendReported(now clock.Time, b []byte, m *member) []byte {
 }
 
 // needs returns the members that the far end of l needs, at most maxReported.
-// The slice is good until the next call.
 func (g *Group) needs(l *link) []*member {
-	list := g.needed[:0]
+	list := make([]*member, 0, maxReported)
 	skip := func(m *member) bool {
 		switch {
 		case m.peer == l.peer || m.suspect():
@@ -87,7 +86,6 @@ func (g *Group) needs(l *link) []*member {
 		for i := range n {
 			add(known.At(i).Value)
 		}
-		g.needed = list[:0]
 		return list
 	}
 	// One more on either side than is wanted, in case that one is gone.
@@ -123,7 +121,6 @@ func (g *Group) needs(l *link) []*member {
 	for range reportTail {
 		add(known.At(g.cfg.Rand.IntN(n)).Value)
 	}
-	g.needed = list[:0]
 	return list
 }
 
