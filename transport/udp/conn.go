@@ -25,7 +25,7 @@ const (
 	// 1.5 Gbit/s. The kernel may grant less, which is accepted.
 	defaultBuffer = 4 << 20
 
-	// writeWait bounds how long a Write waits for room in a full send buffer.
+	// writeWait bounds how long a batched Write waits for room in a full send buffer.
 	// A burst fits through the network card in that time; what is left after
 	// it is dropped, because whoever writes has other peers and timers to serve.
 	writeWait = 5 * time.Millisecond

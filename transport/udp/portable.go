@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
-	"time"
 )
 
 // maxReadErrors is how many errors in a row a Read passes over. Reports about
@@ -42,24 +40,15 @@ func (c *Conn) readOne(in *Inbox) ([]Packet, error) {
 	}
 }
 
-// writeEach sends the batches datagram by datagram with package net.
+// writeEach sends the batches datagram by datagram with package net. Where the
+// send buffer can be full at all (the BSDs and Windows drop instead), package
+// net waits for room.
 func (c *Conn) writeEach(batches []Batch) error {
-	deadline := false
-	defer func() {
-		if deadline {
-			_ = c.udp.SetWriteDeadline(time.Time{})
-		}
-	}()
 	for i := range batches {
 		b := &batches[i]
 		size := b.segment()
 		for off := 0; off < len(b.Data); off += size {
 			d := b.Data[off:min(off+size, len(b.Data))]
-			if !deadline {
-				// One deadline bounds the whole call; see writeWait.
-				deadline = true
-				_ = c.udp.SetWriteDeadline(time.Now().Add(writeWait))
-			}
 			_, err := c.udp.WriteToUDPAddrPort(d, b.To)
 			switch {
 			case err == nil:
@@ -67,8 +56,6 @@ func (c *Conn) writeEach(batches []Batch) error {
 				c.counters.writeBytes.Add(uint64(len(d)))
 			case errors.Is(err, net.ErrClosed):
 				return net.ErrClosed
-			case errors.Is(err, os.ErrDeadlineExceeded):
-				c.counters.writeFull.Add(1)
 			default:
 				c.counters.writeErrors.Add(1)
 			}

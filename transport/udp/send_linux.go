@@ -93,20 +93,26 @@ func (c *Conn) writeBatch(batches []Batch) error {
 
 // writeWaiting goes on with a Write that found the send buffer full.
 func (c *Conn) writeWaiting() error {
-	s := &c.platform.send
+	p, s := &c.platform, &c.platform.send
 	if err := c.udp.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
 		return err
 	}
-	err := c.platform.raw.Write(s.wait)
+	err := p.raw.Write(s.wait)
+	if cerr := c.udp.SetWriteDeadline(time.Time{}); err == nil {
+		err = cerr
+	}
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = c.udp.SetWriteDeadline(time.Time{})
+		return err
+	}
+	// On a busy machine the time may have gone by with room to spare.
+	if err := p.raw.Write(s.try); err != nil || !s.full {
 		return err
 	}
 	for n := c.fill(); n > 0; n = c.fill() {
 		c.counters.writeFull.Add(uint64(n))
 		s.at = s.ends[n-1]
 	}
-	return c.udp.SetWriteDeadline(time.Time{})
+	return nil
 }
 
 // sendAll sends from where the Write stands. It reports false when the send
