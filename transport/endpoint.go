@@ -39,8 +39,8 @@ type Endpoint struct {
 	unanswered *RecvFlow // reported by FlowOpen, not answered yet
 
 	pool     pool
+	busyAt   clock.Time // of the last user data in either direction, 0 after a rest
 	critical criticalState
-	scratch  []byte // for building what is copied elsewhere
 	stats    EndpointStats
 }
 
@@ -110,6 +110,16 @@ func (e *Endpoint) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte)
 		return
 	}
 	s.handle(now, from, b)
+}
+
+// slim gives back the memory of busier times, if no session was busy of late.
+func (e *Endpoint) slim() {
+	if e.now.Sub(e.busyAt) < e.cfg.Keepalive/2 || e.busyAt == 0 {
+		return
+	}
+	e.busyAt = 0
+	e.events.slim()
+	e.pool = pool{limit: e.pool.limit}
 }
 
 // minDatagram is the size of the smallest datagram that can be a packet: a

@@ -77,8 +77,18 @@ type events struct {
 	bytes []byte
 }
 
-// arenaKeep bounds the memory for messages that an endpoint keeps between turns.
-const arenaKeep = 1 << 20
+// Memory that an endpoint keeps between turns, and while it is idle.
+const (
+	arenaKeep = 1 << 20 // bytes of messages
+	queueIdle = 64      // events
+)
+
+// slim gives back the memory of busier times.
+func (q *events) slim() {
+	if q.head == len(q.queue) && cap(q.queue) > queueIdle {
+		q.queue, q.head, q.bytes = nil, 0, nil
+	}
+}
 
 func (q *events) push(ev Event) { q.queue = append(q.queue, ev) }
 

@@ -53,6 +53,9 @@ func (s *Session) handle(now clock.Time, from netip.AddrPort, b []byte) {
 		s.congestion.reverseUntil = now.Add(criticalHold)
 	}
 	s.handleChunks(now, from, p[n:], h)
+	if s.dormant && s.keys != nil {
+		s.keys.Rest()
+	}
 	// "after processing all chunks in the packet: if the session is still in
 	// the S_OPEN state, AND the source address of the packet does not match
 	// DESTADDR" (RFC 7016 §3.5.4.2)
@@ -150,6 +153,7 @@ func (s *Session) handleChunks(now clock.Time, from netip.AddrPort, p []byte, h 
 		return
 	}
 	if any {
+		s.busy(now)
 		s.countData(now, h.TimeCritical)
 	}
 	s.rtt.heard(now, h, acks.lag)

@@ -16,6 +16,10 @@ func (s *Session) aliveAlarm(now clock.Time) {
 		s.die(now, ErrCrypto)
 		return
 	}
+	if !s.dormant && now.Sub(s.dataAt) >= cfg.Keepalive {
+		s.dormant = true
+		s.slim()
+	}
 	if s.pingSent < s.lastHeard {
 		s.pingSent = 0 // whatever else came shows the same
 	}
@@ -37,6 +41,30 @@ func (s *Session) aliveAlarm(now clock.Time) {
 	}
 	s.aliveAt = next
 	s.arm(next)
+}
+
+// busy notes user data in either direction.
+func (s *Session) busy(now clock.Time) {
+	s.dataAt, s.e.busyAt, s.dormant = now, now, false
+}
+
+// slim gives back what an idle session does not need.
+func (s *Session) slim() {
+	s.keys.Rest()
+	s.e.slim()
+	for i := range s.send {
+		if f := s.send[i].flow; f != nil {
+			f.queue.slim()
+		}
+	}
+	for _, f := range s.recv {
+		if !f.received.gaps() {
+			f.received.ranges = nil
+		}
+		if f.buffer.empty() {
+			f.buffer = recvBuffer{}
+		}
+	}
 }
 
 // expectAnswer notes that something was sent which the far end answers.

@@ -35,6 +35,7 @@ type network struct {
 	queue     int     // bytes that wait for the link before more are lost
 	drop      func(from, to netip.AddrPort, b []byte) bool
 	steps     int
+	buf       []byte
 	idle      int // turns in a row that moved nothing
 }
 
@@ -55,7 +56,6 @@ type testNode struct {
 	work   time.Duration
 	later  []finished
 	batch  int // largest batch seen
-	events []string
 	accept func(*RecvFlow) (accept, ordered bool)
 	on     func(Event)
 
@@ -172,9 +172,11 @@ func (node *testNode) turn() {
 		w.Run()
 		node.later = append(node.later, finished{n.now.Add(node.work), w})
 	}
-	var buf [64 * 1024]byte
+	if n.buf == nil {
+		n.buf = make([]byte, 64*1024)
+	}
 	for {
-		b, ok := node.Transmit(n.now, buf[:])
+		b, ok := node.Transmit(n.now, n.buf)
 		if !ok {
 			break
 		}

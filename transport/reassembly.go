@@ -17,8 +17,6 @@ type recvBuffer struct {
 	bytes int // BUFFERED_SIZE: data and fragOverhead of each part
 }
 
-const partsKeep = 16 // parts whose memory an empty buffer keeps
-
 func (b *recvBuffer) empty() bool    { return b.head == len(b.parts) }
 func (b *recvBuffer) n() int         { return len(b.parts) - b.head }
 func (b *recvBuffer) at(i int) *part { return &b.parts[b.head+i] }
@@ -69,9 +67,6 @@ func (b *recvBuffer) cut(i, j int) {
 	}
 	if b.empty() {
 		b.parts, b.head = b.parts[:0], 0
-		if cap(b.parts) > partsKeep {
-			b.parts = nil
-		}
 	}
 }
 

@@ -10,8 +10,6 @@ type fragments struct {
 	base uint64 // sequence number of the front
 }
 
-const ringKeep = 8 // slots that an empty queue keeps
-
 // end returns the sequence number after the last.
 func (q *fragments) end() uint64 { return q.base + uint64(q.n) }
 
@@ -57,7 +55,11 @@ func (q *fragments) remove(seq uint64) {
 		q.base++
 		q.n--
 	}
-	if q.n == 0 && len(q.buf) > ringKeep {
+}
+
+// slim gives back the memory of a queue that is empty and has been for long.
+func (q *fragments) slim() {
+	if q.n == 0 {
 		q.buf, q.head = nil, 0
 	}
 }

@@ -74,7 +74,6 @@ type SendFlow struct {
 	critical    bool
 	exception   bool // EXCEPTION
 	ready       bool // in the session's ring
-	begun       bool // the far end knows the flow, or will
 	stats       FlowStats
 }
 

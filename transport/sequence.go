@@ -88,9 +88,4 @@ func (q *sequenceSet) swallow() {
 	if n > 0 {
 		q.ranges = q.ranges[:copy(q.ranges, q.ranges[n:])]
 	}
-	if len(q.ranges) == 0 && cap(q.ranges) > rangesKeep {
-		q.ranges = nil
-	}
 }
-
-const rangesKeep = 32 // ranges whose memory an unbroken flow keeps

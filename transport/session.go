@@ -44,6 +44,7 @@ type Session struct {
 	state        State
 	initiator    bool
 	confirmed    bool // the far end has used the session keys
+	dormant      bool // no user data for Config.Keepalive
 	sending      bool // in the endpoint's queue of senders
 	nearPrevails bool // in glare, as a responder knows
 
@@ -59,17 +60,16 @@ type Session struct {
 	ackHead   *RecvFlow   // flows to be acknowledged
 	ackTail   *RecvFlow
 	lastHeard clock.Time
-	buffered  int   // bytes in the RECV_BUFFERs
-	rxData    uint8 // RX_DATA_PACKETS
-	ackNow    bool  // ACK_NOW
+	dataAt    clock.Time // of the last user data in either direction
+	buffered  int        // bytes in the RECV_BUFFERs
+	rxData    uint8      // RX_DATA_PACKETS
+	ackNow    bool       // ACK_NOW
 
 	// Chunks that are due.
-	pingDue  bool
-	closeDue bool
-	acksDue  bool   // Close Ack
-	pong     []byte // message of a Ping to be replied to
-	pongDue  bool
-	probing  *SendFlow // a flow that a Buffer Probe is due for
+	pingDue bool
+	pong    []byte // message of a Ping to be replied to
+	pongDue bool
+	probing *SendFlow // a flow that a Buffer Probe is due for
 
 	// Sending.
 	send       []sendSlot
@@ -102,7 +102,7 @@ type Session struct {
 	probeNow  bool       // a packet may go whatever the congestion window says
 	pings     uint8      // pings since the last sign of life
 
-	stats SessionStats
+	stats sessionCounts
 }
 
 const priorities = 8
@@ -188,9 +188,7 @@ func (s *Session) Suite() string {
 
 // Stats returns the session's counters.
 func (s *Session) Stats() SessionStats {
-	st := s.stats
-	st.Window, st.Outstanding = int(s.congestion.window), int(s.congestion.outstanding)
-	return st
+	return SessionStats{s.stats, int(s.congestion.window), int(s.congestion.outstanding)}
 }
 
 // OpenFlow opens a flow to the far end. It fails with ErrClosed if the session

@@ -48,9 +48,10 @@ const maxTag = 64
 // keyingID tells IIKeyings apart: a hash of session id, certificate, and SKIC.
 type keyingID [16]byte
 
-// backOff returns the interval after one of the given length: multiplicative,
-// "with not less than 1.5 seconds added" (RFC 7016 §3.5.1.1.1).
-func backOff(wait time.Duration) time.Duration { return wait + max(helloBackoff, wait/2) }
+// backOff returns the interval after one of the given length: "with not less
+// than 1.5 seconds added to the interval between each attempt"
+// (RFC 7016 §3.5.1.1.1). That makes eleven attempts within the open timeout.
+func backOff(wait time.Duration) time.Duration { return wait + helloBackoff }
 
 // handleStartup takes a datagram of the startup pseudo-session.
 func (e *Endpoint) handleStartup(now clock.Time, from netip.AddrPort, b []byte) {

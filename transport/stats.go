@@ -45,13 +45,17 @@ type EndpointStats struct {
 
 // SessionStats counts since the session was made.
 type SessionStats struct {
+	sessionCounts
+	Window, Outstanding int // congestion window and bytes in flight, now
+}
+
+type sessionCounts struct {
 	PacketsSent, PacketsReceived uint64
 	BytesSent, BytesReceived     uint64 // of UDP payload
 	DataBytesSent                uint64 // of user data chunks, repetitions included
 	Lost                         uint64 // fragments taken to be lost
 	Timeouts                     uint64 // retransmission timeouts
 	Probes                       uint64 // tail-loss probes
-	Window, Outstanding          int    // congestion window and bytes in flight, now
 }
 
 // FlowStats counts since the flow was opened.

@@ -136,6 +136,7 @@ func (s *Session) build(now clock.Time, buf []byte, limit int) int {
 		b = s.appendData(now, f, b, end)
 		if data = len(b) > mark; data {
 			s.nextPacket++
+			s.busy(now)
 			s.probeNow = false
 			s.pacer.spend(len(b) - mark)
 			s.armTimeout(now)
@@ -155,7 +156,11 @@ func (s *Session) build(now clock.Time, buf []byte, limit int) int {
 		return 0
 	}
 	s.sentHeader(h)
-	return len(s.keys.Seal(b, s.far))
+	size := len(s.keys.Seal(b, s.far))
+	if s.dormant {
+		s.keys.Rest()
+	}
+	return size
 }
 
 // pick returns the flow whose data goes next: the highest priority first, those

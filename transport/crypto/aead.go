@@ -19,23 +19,30 @@ const (
 	maxAEADPackets = 1 << 28
 )
 
-// aeadDirection is one way of a session. The AEAD, built once, is by far the
-// largest part of a session's keys.
+// aeadDirection is one way of a session. The AEAD is by far the largest part of
+// a session's keys: it is built for the first packet, and again for the first
+// after a rest.
 type aeadDirection struct {
-	aead cipher.AEAD
+	aead cipher.AEAD // nil at rest
+	key  [aes128KeySize]byte
 	iv   [aeadNonceSize]byte
 }
 
 func newAEADDirection(key [aes128KeySize]byte, iv [aeadNonceSize]byte) aeadDirection {
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		panic("BUG: crypto: " + err.Error())
+	return aeadDirection{key: key, iv: iv}
+}
+
+func (d *aeadDirection) cipher() cipher.AEAD {
+	if d.aead == nil {
+		block, err := aes.NewCipher(d.key[:])
+		if err != nil {
+			panic("BUG: crypto: " + err.Error())
+		}
+		if d.aead, err = cipher.NewGCM(block); err != nil {
+			panic("BUG: crypto: " + err.Error())
+		}
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		panic("BUG: crypto: " + err.Error())
-	}
-	return aeadDirection{aead, iv}
+	return d.aead
 }
 
 // aeadKeys protect packets with an AEAD:
@@ -68,7 +75,7 @@ func (k *aeadKeys) seal(d []byte) []byte {
 	k.next++
 	aad := d[sessionIDSize:head]
 	binary.BigEndian.PutUint32(aad, uint32(number))
-	return k.send.aead.Seal(d[:head], k.nonceFor(&k.send, number), d[head:], aad)
+	return k.send.cipher().Seal(d[:head], k.nonceFor(&k.send, number), d[head:], aad)
 }
 
 func (k *aeadKeys) open(d []byte) (packet []byte, err error) {
@@ -81,7 +88,7 @@ func (k *aeadKeys) open(d []byte) (packet []byte, err error) {
 	if !k.replay.fresh(number) {
 		return nil, ErrReplay
 	}
-	packet, err = k.receive.aead.Open(d[head:head], k.nonceFor(&k.receive, number), d[head:], aad)
+	packet, err = k.receive.cipher().Open(d[head:head], k.nonceFor(&k.receive, number), d[head:], aad)
 	if err != nil {
 		return nil, ErrVerify
 	}
