@@ -124,12 +124,13 @@ const (
 	oldSilence   = 2 * time.Second        // old parents only push what they like to
 	oldLag       = 300 * time.Millisecond // by which an old parent may trail the others
 	oldAskAgain  = time.Second
-	childSilence = 400 * time.Millisecond // of a child whose place another wants
-	askPatience  = 150 * time.Millisecond // beside two round trips and three fragments
-	askAgain     = 250 * time.Millisecond // after a refusal, once or twice that
-	moveRest     = 2 * time.Second        // between moves to a better parent
-	moveGain     = 2 * time.Millisecond   // that a move must bring, and a fifth
-	lateSlice    = 100 * time.Millisecond // by which a slice may trail the others
+	childSilence = 400 * time.Millisecond  // of a child whose place another wants
+	askPatience  = 150 * time.Millisecond  // beside two round trips and three fragments
+	askAgain     = 250 * time.Millisecond  // after a refusal, once or twice that
+	moveRest     = 2 * time.Second         // between moves to a better parent
+	moveGain     = 2 * time.Millisecond    // that a move must bring, and a fifth
+	lateSlice    = 100 * time.Millisecond  // by which a slice may trail the others
+	stayTime     = 1200 * time.Millisecond // three epochs
 	leaveGrace   = 1500 * time.Millisecond
 	holdTime     = time.Second
 

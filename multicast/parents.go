@@ -32,6 +32,11 @@ type slice struct {
 	announced bool
 	unfedAt   clock.Time // since when there is no route
 
+	// To move to a parent that is no nearer to the publisher by depth, a node
+	// keeps to the epoch that it has announced until that parent has a later
+	// one. Its own descendants can't have that before it does.
+	stayUntil clock.Time
+
 	asked    clock.Time // when the parent, or the one to come, was asked
 	lastPush clock.Time // when the parent last pushed
 	movedAt  clock.Time
@@ -58,13 +63,14 @@ func (sl *slice) feasible(r *route) bool {
 	return !sl.announced || r.epoch > sl.bestEpoch || r.epoch == sl.bestEpoch && r.depth < sl.bestDepth
 }
 
-// unfed reports whether a slice has nobody to push it and nobody asked to.
-func (st *stream) unfed() bool {
+// restless reports whether news of the neighbors may find a slice a parent, or
+// a better one.
+func (st *stream) restless(now clock.Time) bool {
 	if st.pub != nil {
 		return false
 	}
 	for i := range st.slices {
-		if sl := &st.slices[i]; sl.next == nil && (sl.parent == nil || sl.moving) {
+		if sl := &st.slices[i]; sl.next == nil && (sl.parent == nil || sl.moving || now < sl.stayUntil) {
 			return true
 		}
 	}
@@ -99,6 +105,9 @@ func (st *stream) plan(now clock.Time) {
 			st.routesDirty = true
 		}
 		if sl.parent != nil && !sl.moving {
+			if now < sl.stayUntil {
+				st.tryMove(now, s)
+			}
 			continue
 		}
 		if p, urgent := st.choose(now, s, sl.parent); p != nil {
@@ -132,7 +141,7 @@ func (st *stream) commit(now clock.Time, s int) {
 	}
 	sl.parent, sl.next = sl.next, nil
 	sl.confirmed, sl.moving = true, false
-	sl.missedAt, sl.movedAt, sl.lastPush = 0, now, now
+	sl.missedAt, sl.movedAt, sl.lastPush, sl.stayUntil = 0, now, now, 0
 	sl.lagMean, sl.lagDev = 0, 0
 	st.stats.ParentsMoved++
 	st.routesDirty = true
@@ -442,18 +451,38 @@ func (st *stream) improve(now clock.Time) {
 	if st.pub != nil || sl.parent == nil || sl.next != nil || sl.moving || !sl.confirmed || now.Sub(sl.movedAt) < moveRest {
 		return
 	}
-	p, _ := st.choose(now, s, sl.parent)
-	if p == nil {
+	if st.tryMove(now, s) {
 		return
 	}
+	for _, p := range st.peers {
+		if p.n.Modern && p != sl.parent && p.routes[s].depth < maxDepth-1 && p.room&(1<<s) != 0 &&
+			p.ctrlIn != 0 && p.ctrlOut != 0 && !p.n.suspect && now >= p.notBefore[s] && st.gains(sl, s, p) {
+			sl.stayUntil, sl.movedAt = now.Add(stayTime), now
+			return
+		}
+	}
+}
+
+// tryMove asks a better parent to take over a slice, if there is one.
+func (st *stream) tryMove(now clock.Time, s int) bool {
+	sl := &st.slices[s]
+	p, _ := st.choose(now, s, sl.parent)
+	if p == nil || !st.gains(sl, s, p) {
+		return false
+	}
+	sl.movedAt = now
+	st.adopt(now, s, p, false)
+	return true
+}
+
+// gains reports whether p would bring a slice so much sooner than its parent
+// that it is worth a move.
+func (st *stream) gains(sl *slice, s int, p *peer) bool {
 	is := st.cost(sl.parent, s)
 	if sl.lagMean > lateSlice {
 		is += sl.lagMean - lateSlice
 	}
-	if will := st.cost(p, s); will+max(moveGain, is/5) < is {
-		sl.movedAt = now
-		st.adopt(now, s, p, false)
-	}
+	return st.cost(p, s)+max(moveGain, is/5) < is
 }
 
 // updateRoutes works out this node's own routes, and sees to it that the
@@ -477,6 +506,8 @@ func (st *stream) updateRoutes(now clock.Time) {
 			if sl.announced && sl.bestEpoch > 0 {
 				r.depth = depthUnfed // modern neighbors have better news
 			}
+		case (sl.moving || now < sl.stayUntil) && was.depth < maxDepth:
+			r = was
 		case sl.feasible(&p.routes[s]):
 			// A parent that moved down within the epoch is no route until the next.
 			r = p.routes[s]

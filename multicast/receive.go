@@ -320,7 +320,7 @@ func (st *stream) onState(now clock.Time, p *peer, msg []byte) bool {
 	st.beginFrom(now, p, m.newest)
 	st.beginEarlier(now, m.key)
 	st.onMap(now, m.newest)
-	if first || st.unfed() {
+	if first || st.restless(now) {
 		st.replan = true
 	}
 	st.wake(now)
