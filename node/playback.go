@@ -135,7 +135,7 @@ func (p *Playback) next(ctx context.Context) (Frame, error) {
 			wake := p.full && len(p.queue) <= queueFrames/2
 			p.mu.Unlock()
 			if wake {
-				p.group.node.wake()
+				p.group.node.driver.Wake()
 			}
 			return f, nil
 		}

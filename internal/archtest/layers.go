@@ -46,6 +46,7 @@ var rooms = []room{
 	{path: "transport/wire/...", core: true, knows: []string{"internal/..."}},
 	{path: "transport/crypto/...", core: true, knows: []string{"internal/...", "transport/wire/..."},
 		takes: []string{xcrypto, simpleLRU}},
+	{path: "transport/driver", knows: []string{"internal/...", "transport", "transport/udp"}},
 	{path: "transport", core: true,
 		knows: []string{"internal/...", "transport/wire/...", "transport/crypto/..."}, takes: []string{simpleLRU, xxhash}},
 	{path: "group/...", core: true, knows: []string{"internal/...", "ring", "group/..."},
