@@ -132,3 +132,26 @@ func TestGraphOf64(t *testing.T) {
 		t.Errorf("duplicates %.2f%% (want at most 1), control %.2f%% (5), copies %.2f (3)", 100*duplicates, 100*control, copies)
 	}
 }
+
+// Members on a busy machine stop for up to a tenth of a second now and then.
+// Nothing is lost, little comes twice, and the delay is that of the stops.
+func TestStumblingMembers(t *testing.T) {
+	w, _, viewers := mesh10(t, 5)
+	for _, n := range w.nodes {
+		n.stumble(time.Second, 100*time.Millisecond)
+	}
+	at := w.now
+	w.run(15 * time.Second)
+	var dup, got uint64
+	for _, n := range viewers {
+		s := n.sub.Stats()
+		dup += s.Duplicates
+		got += s.Fragments
+		if f := n.figures(at); f.lost+f.outOfOrder > 0 || f.p99 > 150*time.Millisecond || f.max > 400*time.Millisecond {
+			t.Errorf("node %d: %v", n.no, f)
+		}
+	}
+	if dup*40 > got {
+		t.Errorf("%d duplicates of %d", dup, got)
+	}
+}

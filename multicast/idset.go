@@ -1,7 +1,5 @@
 package multicast
 
-import "math/bits"
-
 // minSpan is the number of fragment ids that a window or a set tracks at first.
 const minSpan = 1024
 
@@ -97,13 +95,4 @@ func (b *idSet) removeBelow(low uint64) {
 		}
 		b.remove(id)
 	}
-}
-
-// count returns the number of ids in the set.
-func (b *idSet) count() int {
-	n := 0
-	for _, w := range b.words {
-		n += bits.OnesCount64(w)
-	}
-	return n
 }

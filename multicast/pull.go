@@ -260,10 +260,10 @@ func (a *allowance) take(now clock.Time, size int, rate, burst uint64) bool {
 	return true
 }
 
-// has reports whether anything is left of one second's bytes.
+// has reports whether anything is left of an eighth of a second's bytes.
 func (a *allowance) has(now clock.Time, rate uint64) bool {
 	a.drain(now, rate)
-	return a.used < int64(rate)
+	return a.used < int64(rate/8)
 }
 
 // spend counts bytes that are sent in any case.

@@ -175,11 +175,48 @@ func (st *stream) affordable() bool {
 	if limit == 0 {
 		return true
 	}
-	used := uint64(0)
-	for _, other := range st.s.streams {
-		used += uint64(other.load()) * other.meter.rate / numSlices
+	return st.s.uploadNeeded()+st.meter.rate/numSlices <= limit-limit/8
+}
+
+// shed asks a child to find another parent for one slice, if all streams
+// together have come to cost more than the upload limit: what was admitted
+// before the rate of a stream was known, or has grown since.
+func (st *stream) shed(now clock.Time) {
+	limit := uint64(st.s.cfg.UploadLimit)
+	if limit == 0 || st.s.uploadNeeded() <= limit-limit/16 {
+		return
 	}
-	return used+st.meter.rate/numSlices <= limit-limit/8
+	var p *peer
+	for _, q := range st.peers {
+		if keeps(q) > 0 && (p == nil || keeps(q) > keeps(p)) {
+			p = q
+		}
+	}
+	if p == nil {
+		return
+	}
+	bit := p.children &^ p.leaving
+	bit &= -bit
+	if !p.n.Modern {
+		p.children &^= bit
+		return
+	}
+	p.leaving |= bit
+	p.leaveAt = now.Add(leaveGrace)
+	st.refuse(now, p, bit)
+}
+
+// uploadNeeded is what all children of all streams take, in bytes per second.
+func (s *Service) uploadNeeded() uint64 {
+	used := uint64(0)
+	for _, st := range s.streams {
+		kept := 0
+		for _, p := range st.peers {
+			kept += keeps(p)
+		}
+		used += uint64(kept) * st.meter.rate / numSlices
+	}
+	return used
 }
 
 // load returns the number of slices that are pushed to all children together.

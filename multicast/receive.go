@@ -22,7 +22,6 @@ type fetching struct {
 	orphans  int    // gaps that wait for somebody to hold them
 	crowded  bool   // gaps are due that no neighbor has a pull to spare for
 	repairAt clock.Time
-	scratch  []uint64
 }
 
 // gap is a fragment that is known of and wanted, but not held.

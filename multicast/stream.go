@@ -356,6 +356,7 @@ func (st *stream) tick(now clock.Time) {
 		st.end(now, st.frontier)
 	}
 	st.endGrace(now)
+	st.shed(now)
 	st.expireGaps(now)
 	if len(st.missing) > 0 {
 		st.repairAt = now
