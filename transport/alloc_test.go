@@ -9,7 +9,6 @@ import (
 // that nothing is measured but the endpoints.
 type shuttle struct {
 	a, b      *testNode
-	sb        *Session
 	buf       []byte
 	delivered int
 	bytes     int

@@ -152,11 +152,7 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 		if next = st.keyingAt; next <= now {
 			st.keyingAt = now.Add(st.keyingWait)
 			st.keyingWait = backOff(st.keyingWait)
-			if st.keyingSent == 0 && st.keyingWait == backOff(helloInterval) {
-				st.keyingSent = now
-			} else {
-				st.keyingSent = 0
-			}
+			st.keyingSent = now
 			to = s.addr
 			chunk = wire.IIKeying{
 				SessionID: s.id, CookieEcho: st.cookie,
@@ -290,9 +286,9 @@ func (s *Session) handleRIKeying(now clock.Time, from netip.AddrPort, c wire.RIK
 		s.e.drop(from, DropState)
 		return
 	}
-	if st.keyingSent != 0 {
-		s.rtt.guess(now.Sub(st.keyingSent))
-	}
+	// If the IIKeying was repeated this may be too short, but ERTO is never below
+	// 250 ms, and 3 s without a guess is long to wait for a lost packet.
+	s.rtt.guess(now.Sub(st.keyingSent))
 	st.busy = true
 	w := s.e.newWork(s, workComplete)
 	w.initiation, w.farID, w.component = st.initiation, c.SessionID, bytes.Clone(c.SKRC)

@@ -23,18 +23,20 @@ func (s *Session) aliveAlarm(now clock.Time) {
 	if s.pingSent < s.lastHeard {
 		s.pingSent = 0 // whatever else came shows the same
 	}
+	// "A Keepalive Ping SHOULD NOT be sent more often than once per ERTO. If a
+	// corresponding Ping Reply is not received within ERTO of sending the Ping,
+	// ERTO SHOULD be increased".
 	next := s.lastHeard.Add(cfg.Keepalive)
-	if now >= next {
-		// "A Keepalive Ping SHOULD NOT be sent more often than once per ERTO."
+	if s.pingSent != 0 {
 		next = s.pingSent.Add(s.rtt.erto)
-		if s.pingSent == 0 || now >= next {
-			if s.pingSent != 0 {
-				s.rtt.backOff()
-			}
-			s.pingDue = true
-			s.wake()
-			next = now.Add(s.rtt.erto)
+	}
+	if now >= next {
+		if s.pingSent != 0 {
+			s.rtt.backOff()
 		}
+		s.pingDue = true
+		s.wake()
+		next = now.Add(s.rtt.erto)
 	}
 	if s.waiting != 0 {
 		next = min(next, s.waiting.Add(cfg.RetransmitLimit))

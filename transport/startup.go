@@ -23,7 +23,7 @@ type startup struct {
 	busy          bool          // public-key work is under way
 	keyingAt      clock.Time    // of the next IIKeying
 	keyingWait    time.Duration // until the one after
-	keyingSent    clock.Time    // of the first IIKeying, 0 if it was repeated
+	keyingSent    clock.Time    // of the last IIKeying
 
 	// Responder.
 	rikeying []byte // the answer, for repetition

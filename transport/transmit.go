@@ -120,6 +120,8 @@ func (s *Session) build(now clock.Time, buf []byte, limit int) int {
 		s.pingDue = false
 		s.pings = min(s.pings+1, 2)
 		s.pingSent = now
+		s.aliveAt = min(s.aliveAt, now.Add(s.rtt.erto))
+		s.arm(s.aliveAt)
 		s.expectAnswer(now)
 	}
 	if f := s.probing; f != nil && len(b)+wire.ChunkHeaderSize+10 <= end {
