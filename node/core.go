@@ -9,6 +9,7 @@ import (
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
+	"rtmfp/internal/element"
 	"rtmfp/transport"
 	"rtmfp/transport/crypto"
 )
@@ -30,10 +31,12 @@ type CoreConfig struct {
 // calls on the Core and what it gave out), then calls Advance, drains NextWork,
 // Transmit, and NextEvent, and sleeps until Deadline.
 type Core struct {
-	cfg    CoreConfig
-	ep     *transport.Endpoint
-	groups []*GroupCore
-	boots  []*bootstrap
+	cfg     CoreConfig
+	ep      *transport.Endpoint
+	groups  []*GroupCore
+	leaving []*GroupCore // left, with farewells under way
+	boots   []*bootstrap
+	addrs   []element.Address // of this node, as it knows them itself
 
 	links table[link]
 	flows table[sendFlow]
@@ -162,6 +165,7 @@ func (c *Core) Advance(now clock.Time) {
 	for _, g := range c.groups {
 		g.advance(now)
 	}
+	c.advanceLeaving(now)
 	c.retryBootstraps(now)
 	c.closeOrphans(now)
 	c.route(now)
@@ -172,6 +176,9 @@ func (c *Core) Deadline() clock.Time {
 	d := c.ep.Deadline()
 	for _, g := range c.groups {
 		d = min(d, g.deadline())
+	}
+	for _, g := range c.leaving {
+		d = min(d, g.group.Deadline())
 	}
 	for _, b := range c.boots {
 		d = min(d, b.retryAt)
@@ -211,6 +218,7 @@ func (c *Core) report(ev CoreEvent) {
 func (c *Core) Join(now clock.Time, spec *group.Spec) *GroupCore {
 	g := newGroupCore(c, spec)
 	c.groups = append(c.groups, g)
+	g.group.SetAddresses(now, c.addrs)
 	g.group.Start(now)
 	for i := range c.links.rows {
 		if l := &c.links.rows[i]; l.used && l.value.boot != nil {
@@ -225,12 +233,39 @@ func (c *Core) Join(now clock.Time, spec *group.Spec) *GroupCore {
 func (c *Core) Leave(now clock.Time, g *GroupCore) {
 	for i, have := range c.groups {
 		if have == g {
-			g.leave(now)
+			g.group.Leave(now)
 			c.groups = append(c.groups[:i:i], c.groups[i+1:]...)
+			c.leaving = append(c.leaving, g)
 			c.route(now)
 			return
 		}
 	}
+}
+
+// advanceLeaving lets groups that were left say their farewells.
+func (c *Core) advanceLeaving(now clock.Time) {
+	still := c.leaving[:0]
+	for _, g := range c.leaving {
+		g.group.Advance(now)
+		if !g.group.Left() {
+			still = append(still, g)
+		}
+	}
+	clear(c.leaving[len(still):])
+	c.leaving = still
+}
+
+// SetAddresses tells the groups which addresses the node has on its own
+// interfaces, so that members in the same network find each other directly.
+func (c *Core) SetAddresses(now clock.Time, addrs []netip.AddrPort) {
+	c.addrs = c.addrs[:0:0]
+	for _, a := range addrs {
+		c.addrs = append(c.addrs, element.Address{AddrPort: a, Origin: element.OriginLocal})
+	}
+	for _, g := range c.groups {
+		g.group.SetAddresses(now, c.addrs)
+	}
+	c.route(now)
 }
 
 // LeaveAll takes the node out of all groups.
@@ -274,9 +309,11 @@ func (c *Core) route(now clock.Time) {
 }
 
 func (c *Core) routeGroups(now clock.Time) (any bool) {
-	for _, g := range c.groups {
-		for g.routeOne(now) {
-			any = true
+	for _, list := range [...][]*GroupCore{c.groups, c.leaving} {
+		for _, g := range list {
+			for g.routeOne(now) {
+				any = true
+			}
 		}
 	}
 	return any

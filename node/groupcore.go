@@ -58,12 +58,6 @@ func (g *GroupCore) deadline() clock.Time {
 	return min(g.group.Deadline(), g.streams.Deadline())
 }
 
-func (g *GroupCore) leave(now clock.Time) {
-	g.group.Leave(now)
-	for g.routeOne(now) {
-	}
-}
-
 // routeOne passes on one event of the group or of its streams.
 func (g *GroupCore) routeOne(now clock.Time) bool {
 	if ev, ok := g.group.NextEvent(); ok {

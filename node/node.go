@@ -93,6 +93,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	n.driver = driver.Start(conn, core, n.afterTurn)
 	go n.ended()
 	err = n.do(func(now clock.Time) {
+		core.SetAddresses(now, localAddresses(conn.LocalAddr()))
 		for _, b := range boots {
 			core.AddBootstrap(now, b.url, b.addrs)
 		}

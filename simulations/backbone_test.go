@@ -72,9 +72,16 @@ func startBroadcast(t *testing.T, seed uint64, size int) *broadcast {
 			}
 			b.members = append(b.members, n.Core.Join(now, spec))
 		})
+		n.OnTurn = func(clock.Time) { drainEvents(n) }
 		b.net.Run(20 * time.Millisecond)
 	}
 	return b
+}
+
+func drainEvents(n *Node) {
+	for _, ok := n.Core.NextEvent(); ok; {
+		_, ok = n.Core.NextEvent()
+	}
 }
 
 // play makes every node but the introducer and the publisher watch.
@@ -88,7 +95,7 @@ func (b *broadcast) play(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		n.OnTurn = func(clock.Time) { v.drain(b.net.Unix()) }
+		n.OnTurn = func(clock.Time) { drainEvents(n); v.drain(b.net.Unix()) }
 		b.viewers = append(b.viewers, v)
 	}
 }
