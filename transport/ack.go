@@ -98,7 +98,7 @@ func (s *Session) acknowledged(now clock.Time, t *ackTally) {
 	lost := s.detectLoss(now)
 	naks := s.flightHead != nil && s.flightHead.packet < s.maxAcked
 	c := &s.congestion
-	c.acknowledged(now, t.before, t.acked, lost, naks, now < s.e.critical.sentUntil, s.nextPacket)
+	c.acknowledged(now, t.before, t.acked, lost, naks, s.rtt.queueing(), now < s.e.critical.sentUntil, s.nextPacket)
 	if lost {
 		s.traceWindow(now)
 	}

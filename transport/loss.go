@@ -46,7 +46,7 @@ func (s *Session) launch(now clock.Time, fr *fragment, size int) {
 	if !fr.everSent {
 		fr.everSent = true
 		f.queued -= int32(len(fr.data))
-		f.unsent = fr.seq + 1
+		f.unsent = max(f.unsent, fr.seq+1)
 	} else {
 		fr.resent = true
 		f.stats.Retransmitted++
@@ -81,6 +81,7 @@ func (s *Session) lose(now clock.Time, fr *fragment, timeout bool) {
 		}
 	}
 	s.makeReady(f)
+	s.congestion.missing += fr.size
 	s.stats.Lost++
 	if t := s.e.cfg.Trace; t != nil && t.Lost != nil {
 		t.Lost(now, s, f.id, fr.seq, timeout)
@@ -113,7 +114,7 @@ func (s *Session) detectLoss(now clock.Time) (cut bool) {
 func (s *Session) lossAlarm(now clock.Time) {
 	before := s.congestion.outstanding
 	if s.detectLoss(now) {
-		s.congestion.acknowledged(now, before, 0, true, true, now < s.e.critical.sentUntil, s.nextPacket)
+		s.congestion.acknowledged(now, before, 0, true, true, s.rtt.queueing(), now < s.e.critical.sentUntil, s.nextPacket)
 		s.traceWindow(now)
 	}
 }

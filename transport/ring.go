@@ -7,6 +7,7 @@ type fragments struct {
 	buf  []*fragment // length is 0 or a power of two
 	head int
 	n    int
+	live int    // entries that are not nil
 	base uint64 // sequence number of the front
 }
 
@@ -37,6 +38,7 @@ func (q *fragments) push(fr *fragment) {
 	}
 	q.buf[(q.head+q.n)&(len(q.buf)-1)] = fr
 	q.n++
+	q.live++
 }
 
 func (q *fragments) resize(size int) {
@@ -50,6 +52,7 @@ func (q *fragments) resize(size int) {
 // remove empties the slot of seq and drops what is nil at the front.
 func (q *fragments) remove(seq uint64) {
 	q.buf[(q.head+int(seq-q.base))&(len(q.buf)-1)] = nil
+	q.live--
 	for q.n > 0 && q.buf[q.head] == nil {
 		q.head = (q.head + 1) & (len(q.buf) - 1)
 		q.base++

@@ -95,6 +95,10 @@ func (r *rtt) tail() time.Duration {
 
 const tailMargin = 10 * time.Millisecond // least allowance for jitter in tail-loss probes; our choice
 
+// queueing reports whether packets wait on the path longer than chance and the
+// granularity of timestamps explain.
+func (r *rtt) queueing() bool { return r.srtt > r.least+max(r.least/4, 2*tick) }
+
 // backOff lengthens ERTO after a timeout.
 func (r *rtt) backOff() {
 	r.erto = max(min(r.erto*14142/10000, maxERTO), r.mrto)

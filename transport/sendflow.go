@@ -393,7 +393,7 @@ func (f *SendFlow) remove(fr *fragment) {
 // "While the SEND_QUEUE contains at least two entries, AND the first entry is
 // not IN_FLIGHT, AND the first entry is ABANDONED".
 func (f *SendFlow) trim() {
-	for f.queue.n >= 2 {
+	for f.queue.live >= 2 {
 		fr := f.queue.front()
 		if fr.inFlight || !fr.abandoned {
 			return

@@ -377,12 +377,12 @@ func (s *Session) tick(now clock.Time) {
 			s.paceAt = clock.Never
 			s.wake()
 		}
-		if now >= s.flowsAt {
-			s.flowsAlarm(now)
-		}
 		if now >= s.aliveAt {
 			s.aliveAlarm(now)
 		}
+	}
+	if s.state <= StateOpen && now >= s.flowsAt {
+		s.flowsAlarm(now) // messages expire while the session opens as well
 	}
 	if s.state == StateClosed || s.state == StateOpenFailed {
 		return

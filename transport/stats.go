@@ -54,8 +54,8 @@ type sessionCounts struct {
 	BytesSent, BytesReceived     uint64 // of UDP payload
 	DataBytesSent                uint64 // of user data chunks, repetitions included
 	Lost                         uint64 // fragments taken to be lost
-	Timeouts                     uint64 // retransmission timeouts
-	Probes                       uint64 // tail-loss probes
+	Timeouts                     uint32 // retransmission timeouts
+	Probes                       uint32 // tail-loss probes
 }
 
 // FlowStats counts since the flow was opened.

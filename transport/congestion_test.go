@@ -1,0 +1,180 @@
+package transport
+
+import (
+	"testing"
+	"time"
+)
+
+// transfer sends size bytes on one flow over a link and returns how long it took.
+func transfer(t *testing.T, n *network, size int, critical bool) (time.Duration, *Session) {
+	t.Helper()
+	a := n.add("a", modern, func(c *Config) { c.SendBuffer = 64 << 20 })
+	b := n.add("b", modern, nil)
+	s, _ := n.connect(a, b)
+	n.run(time.Second)
+	f := open(t, s, n.now, FlowOptions{Metadata: []byte("x"), TimeCritical: critical})
+	for left := size; left > 0; left -= 50000 {
+		send(t, f, n.now, numbered(left, min(left, 50000)), SendOptions{})
+	}
+	f.Close(n.now)
+	began := n.now
+	n.until(10*time.Minute, func() bool { return len(b.done) == 1 })
+	return n.now.Sub(began), s
+}
+
+// 10 MB over 10 Mbit/s and 40 ms with a queue of one BDP, no other loss.
+func TestGoodput(t *testing.T) {
+	n := newNetwork(t, 1)
+	n.latency, n.rate, n.queue = 20*time.Millisecond, 1_250_000, 50_000
+	took, s := transfer(t, n, 10_000_000, false)
+	goodput := 80 / took.Seconds()
+	t.Logf("%.2f Mbit/s, %+v", goodput, s.Stats())
+	if goodput < 9 {
+		t.Errorf("goodput over 10 Mbit/s: got %.2f", goodput)
+	}
+}
+
+// Loss at random costs throughput, but repairs are not waited for in seconds.
+func TestGoodputWithLoss(t *testing.T) {
+	for _, c := range []struct {
+		loss float64
+		want float64 // Mbit/s
+	}{{0.01, 2}, {0.05, 0.8}} {
+		n := newNetwork(t, 1)
+		n.latency, n.rate, n.queue, n.loss = 20*time.Millisecond, 6_250_000, 250_000, c.loss
+		took, s := transfer(t, n, 4_000_000, false)
+		goodput := 32 / took.Seconds()
+		t.Logf("loss %v: %.2f Mbit/s, %+v", c.loss, goodput, s.Stats())
+		if goodput < c.want {
+			t.Errorf("loss %v: got %.2f Mbit/s, want at least %v", c.loss, goodput, c.want)
+		}
+		if got := s.Stats().Timeouts; got > 5 {
+			t.Errorf("loss %v: %d timeouts", c.loss, got)
+		}
+	}
+}
+
+// A clean path without a bottleneck: the window doubles each round trip.
+func TestRampUp(t *testing.T) {
+	n := newNetwork(t, 1)
+	n.latency = 20 * time.Millisecond
+	took, s := transfer(t, n, 5_000_000, false)
+	t.Logf("%v, %+v", took, s.Stats())
+	if took > 800*time.Millisecond {
+		t.Errorf("5 MB over 40 ms: got %v", took)
+	}
+	if got := s.Stats().Lost; got != 0 {
+		t.Errorf("lost: got %d, want none", got)
+	}
+}
+
+// What multicast sends: 1 KB messages with deadlines at 1 and 2 Mbit/s over one
+// link with 1 % loss. All arrive, and repaired ones soon.
+func TestLiveStream(t *testing.T) {
+	for _, rate := range []int{125, 250} { // messages per second
+		for _, latency := range []time.Duration{5 * time.Millisecond, 40 * time.Millisecond} {
+			n, a, b := pair(t, 1)
+			n.loss, n.latency = 0.01, latency
+			b.accept = func(*RecvFlow) (bool, bool) { return true, false }
+			s, _ := n.connect(a, b)
+			var flows []*SendFlow
+			for i := range 8 {
+				flows = append(flows, open(t, s, n.now, FlowOptions{Metadata: []byte{byte(i)}, TimeCritical: true}))
+			}
+			const count = 5000
+			var sent [count]int64
+			var worst time.Duration
+			late, arrived := 0, 0
+			b.on = func(ev Event) {
+				if ev.Kind != Message {
+					return
+				}
+				i := int(ev.Data[0])<<24 | int(ev.Data[1])<<16 | int(ev.Data[2])<<8 | int(ev.Data[3])
+				d := time.Duration(int64(n.now) - sent[i])
+				worst = max(worst, d)
+				if d > 4*latency+100*time.Millisecond && i > 2*rate { // the window takes a second to open
+					late++
+				}
+				arrived++
+			}
+			for i := range count {
+				sent[i] = int64(n.now)
+				send(t, flows[i%8], n.now, numbered(i, 1000), SendOptions{Deadline: n.now.Add(time.Second)})
+				n.run(time.Second / time.Duration(rate))
+			}
+			n.run(2 * time.Second)
+			t.Logf("%d/s, latency %v: worst %v, late %d, %+v", rate, latency, worst, late, s.Stats())
+			if arrived != count {
+				t.Errorf("%d/s, latency %v: %d of %d arrived", rate, latency, arrived, count)
+			}
+			if late > count/1000 {
+				t.Errorf("%d/s, latency %v: %d late, worst %v", rate, latency, late, worst)
+			}
+			if waste := s.Stats().DataBytesSent; waste > count*1030*102/100 {
+				t.Errorf("%d/s, latency %v: sent %d bytes for %d", rate, latency, waste, count*1000)
+			}
+		}
+	}
+}
+
+// The algorithm of appendix A.2, step by step.
+func TestWindow(t *testing.T) {
+	c := congestion{}
+	c.init(1200)
+	if c.window != 12000 {
+		t.Fatalf("initial: got %d", c.window)
+	}
+	// Not filled: it does not grow.
+	c.acknowledged(0, 11999, 5000, false, false, false, false, 1)
+	if c.window != 12000 {
+		t.Errorf("not filled: got %d, want 12000", c.window)
+	}
+	// Slow start by what is acknowledged.
+	c.acknowledged(0, 12000, 1000, false, false, false, false, 1)
+	c.acknowledged(0, 13000, 1200, false, false, false, false, 1)
+	if c.window != 14200 {
+		t.Errorf("slow start: got %d, want 14200", c.window)
+	}
+	// Half on loss, an eighth for time-critical senders and for large windows.
+	half := c
+	half.acknowledged(0, 14200, 0, true, true, false, false, 9)
+	gentle := c
+	gentle.criticalUntil = 1
+	gentle.missing = 14200
+	gentle.acknowledged(0, 14200, 0, true, true, false, true, 9)
+	// Few losses without a queue are borne, with one they are not.
+	radio, queue := c, c
+	radio.criticalUntil, queue.criticalUntil = 1, 1
+	radio.arrived, queue.arrived = 100000, 100000
+	radio.missing, queue.missing = 1000, 1000
+	radio.acknowledged(0, 14200, 0, true, true, false, true, 9)
+	queue.acknowledged(0, 14200, 0, true, true, true, true, 9)
+	if radio.window != 14200 || queue.window != 14200-14200/8 {
+		t.Errorf("few losses: got %d, and with a queue %d, want 14200 and 12425", radio.window, queue.window)
+	}
+	if half.window != 7100 || gentle.window != 14200-14200/8 || half.recovery != 9 {
+		t.Errorf("loss: got %d and %d, want 7100 and 12425", half.window, gentle.window)
+	}
+	// Congestion avoidance: 48 bytes for each sixteenth, 768 a round trip.
+	start := half.window
+	for sent := int32(0); sent < start; sent += 1000 {
+		half.acknowledged(0, half.window, min(1000, start-sent), false, false, false, false, 9)
+	}
+	if grown := half.window - start; grown < 670 || grown > 768 {
+		t.Errorf("growth in a round trip: got %d, want about 768", grown)
+	}
+	// "SHOULD NOT increase the transmission budget by more than 0.5% or by 384
+	// bytes per round trip" while time-critical data is received elsewhere.
+	half.reverseUntil = 1
+	start = half.window
+	for sent := int32(0); sent < start; sent += 1000 {
+		half.acknowledged(0, half.window, min(1000, start-sent), false, false, false, false, 9)
+	}
+	if grown := half.window - start; grown > 384 {
+		t.Errorf("growth under notification: got %d, want at most 384", grown)
+	}
+	half.timeout(true, 20)
+	if half.window != 1200 {
+		t.Errorf("timeout: got %d, want 1200", half.window)
+	}
+}

@@ -1,0 +1,214 @@
+package transport
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"rtmfp/transport/crypto"
+	"rtmfp/transport/wire"
+)
+
+// FuzzPacket feeds whole packets, sealed as a far end or an onlooker can seal
+// them, into an endpoint in each state. Nothing may panic, and the session that
+// is not addressed stays unharmed.
+func FuzzPacket(f *testing.F) {
+	for state := range byte(5) {
+		f.Add(state, []byte{0x10, 0, 8, 0x80, 2, 1, 1, 1, 0, 0, 'x'})
+		f.Add(state, []byte{0x51, 0, 5, 2, 127, 1, 0, 0, 0x01, 0, 0})
+		f.Add(state, wire.Ping{Message: []byte("M234567890123456789012345")}.Append(nil))
+		f.Add(state, wire.CloseAck{}.Append(wire.Close{}.Append(nil)))
+		f.Add(state, wire.FlowException{FlowID: 2, Code: 5}.Append(wire.BufferProbe{FlowID: 2}.Append(nil)))
+		f.Add(state, wire.RHello{TagEcho: make([]byte, 16), Cookie: []byte("c"), Certificate: []byte{1, 0x0a}}.Append(nil))
+		f.Add(state, wire.Redirect{TagEcho: make([]byte, 16)}.Append(nil))
+		f.Add(state, wire.IIKeying{SessionID: 5, CookieEcho: make([]byte, cookieSize), Certificate: []byte{1, 0x0a}}.Append(nil))
+		f.Add(state, wire.RIKeying{SessionID: 5, SKRC: []byte{1}}.Append(nil))
+		f.Add(state, wire.CookieChange{OldCookie: []byte("c"), NewCookie: []byte("d")}.Append(nil))
+	}
+	f.Fuzz(func(t *testing.T, state byte, chunks []byte) {
+		if len(chunks) > 1100 {
+			return
+		}
+		n, a, b := pair(t, 1)
+		c := n.add("c", modern, func(c *Config) { c.Introduce = true })
+		sealed := func(s *Session) []byte { // by the far end of s
+			buf := make([]byte, 4+s.keys.Headroom(), 1500)
+			mode := wire.ModeInitiator
+			if !s.initiator {
+				mode = wire.ModeResponder
+			}
+			return s.keys.Seal(append(wire.AppendHeader(buf, wire.Header{Mode: mode, HasTimestamp: true, Timestamp: 3}), chunks...), s.far)
+		}
+		startup := func(sid uint32) []byte {
+			k := crypto.DefaultKeys()
+			buf := make([]byte, 4+k.Headroom(), 1500)
+			return k.Seal(append(wire.AppendHeader(buf, wire.Header{Mode: wire.ModeStartup}), chunks...), sid)
+		}
+		keep, _ := n.connect(c, a)
+		switch state % 5 {
+		case 0: // strangers
+			a.HandleDatagram(n.now, b.addr, startup(0))
+			c.HandleDatagram(n.now, b.addr, startup(0))
+		case 1: // opening
+			s, err := a.Dial(n.now, PeerID{1}, []netip.AddrPort{b.addr})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.HandleDatagram(n.now, b.addr, startup(s.ID()))
+		case 2: // keying
+			n.drop = func(from, to netip.AddrPort, _ []byte) bool { return from == b.addr && b.Stats().DatagramsSent > 1 }
+			s, err := a.Dial(n.now, b.PeerID(), []netip.AddrPort{b.addr})
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.run(25 * time.Millisecond)
+			a.HandleDatagram(n.now, b.addr, startup(s.ID()))
+			n.drop = nil
+		case 3, 4: // open, and closing
+			sa, sb := n.connect(a, b)
+			fl := open(t, sa, n.now, FlowOptions{Metadata: []byte("x")})
+			send(t, fl, n.now, numbered(1, 5000), SendOptions{Deadline: n.now.Add(50 * time.Millisecond)})
+			n.run(15 * time.Millisecond)
+			d := sealed(sb)
+			if state%5 == 4 {
+				sa.Close(n.now)
+			}
+			a.HandleDatagram(n.now, b.addr, d)
+		}
+		n.run(3 * time.Second)
+		if keep.State() != StateOpen {
+			t.Errorf("another session was harmed: %v", keep.State())
+		}
+	})
+}
+
+// FuzzDatagram feeds raw bytes.
+func FuzzDatagram(f *testing.F) {
+	f.Add([]byte{}, uint32(0))
+	f.Add(startupDatagram(wire.IHello{EPD: []byte{1, 0x0a}, Tag: []byte("tag")}.Append), uint32(0))
+	f.Fuzz(func(t *testing.T, b []byte, id uint32) {
+		n, a, x := pair(t, 1)
+		n.connect(a, x)
+		a.HandleDatagram(n.now, x.addr, slices.Clone(b))
+		if len(b) >= 12 { // the same for a session that exists
+			d := slices.Clone(b)
+			sid := a.Session(x.PeerID()).ID() ^ id&1
+			for i := range 4 {
+				d[i] = byte(sid>>(24-8*i)) ^ d[4+i] ^ d[8+i]
+			}
+			a.HandleDatagram(n.now, x.addr, d)
+		}
+		n.run(time.Second)
+	})
+}
+
+// FuzzOperations runs two endpoints through any order of calls.
+func FuzzOperations(f *testing.F) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 8 {
+		b := make([]byte, 300)
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		if len(ops) > 600 {
+			return
+		}
+		n, a, b := pair(t, 1)
+		n.loss, n.jitter = 0.1, 5*time.Millisecond
+		var sends [2][]*SendFlow
+		for len(ops) >= 3 {
+			op, x, y := ops[0], int(ops[1]), int(ops[2])
+			ops = ops[3:]
+			me, other := a, b
+			if op&1 != 0 {
+				me, other = b, a
+			}
+			s := me.Session(other.PeerID())
+			mine := &sends[op&1]
+			var fl *SendFlow
+			if len(*mine) > 0 {
+				fl = (*mine)[x%len(*mine)]
+			}
+			switch op >> 1 % 16 {
+			case 0:
+				if _, err := me.Dial(n.now, other.PeerID(), []netip.AddrPort{other.addr}); err != nil {
+					t.Fatal(err)
+				}
+			case 1, 2:
+				if s != nil {
+					o := FlowOptions{Metadata: []byte{byte(x)}, Priority: uint8(y), TimeCritical: x&1 == 1}
+					if len(me.flows) > 0 && y&1 == 1 {
+						o.Reply = me.flows[y%len(me.flows)]
+					}
+					if g, err := s.OpenFlow(n.now, o); err == nil {
+						*mine = append(*mine, g)
+					}
+				}
+			case 3, 4, 5, 6:
+				if fl != nil {
+					o := SendOptions{Receipt: uint64(y)}
+					if y&1 == 1 {
+						o.Deadline = n.now.Add(time.Duration(y) * time.Millisecond)
+					}
+					_ = fl.Send(n.now, numbered(x, x*y), o)
+				}
+			case 7:
+				if fl != nil {
+					fl.Close(n.now)
+				}
+			case 8:
+				if fl != nil && y < 64 {
+					fl.Abort(n.now)
+				}
+			case 9:
+				if len(me.flows) > 0 {
+					me.flows[x%len(me.flows)].Hold(n.now, y&1 == 1)
+				}
+			case 10:
+				if len(me.flows) > 0 && y < 64 {
+					me.flows[x%len(me.flows)].Reject(n.now, uint64(y))
+				}
+			case 11:
+				if s != nil && y < 32 {
+					s.Close(n.now)
+				}
+			case 12:
+				if s != nil && y < 32 {
+					s.Abort(n.now)
+				}
+			default:
+				n.run(time.Duration(x*y) * 20 * time.Microsecond)
+			}
+		}
+		n.loss = 0
+		for _, node := range n.nodes {
+			for _, r := range node.flows {
+				r.Hold(n.now, false)
+			}
+		}
+		n.run(3 * time.Minute)
+		for _, node := range n.nodes {
+			for _, s := range []*Session{node.Session(a.PeerID()), node.Session(b.PeerID())} {
+				if s == nil || s.State() != StateOpen {
+					continue
+				}
+				if got := s.Stats().Outstanding; got != 0 || s.flightHead != nil {
+					t.Errorf("%s: %d bytes outstanding at rest", node.name, got)
+				}
+				for _, slot := range s.send {
+					if slot.flow != nil && (slot.flow.Buffered() != 0 || slot.flow.Queued() != 0 || slot.flow.lost != 0) {
+						t.Errorf("%s: a flow keeps %d bytes, %d of them unsent", node.name, slot.flow.Buffered(), slot.flow.Queued())
+					}
+				}
+				if s.buffered != 0 {
+					t.Errorf("%s: %d bytes received and never delivered", node.name, s.buffered)
+				}
+			}
+		}
+	})
+}
