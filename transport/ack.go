@@ -146,33 +146,72 @@ func (s *Session) ackSoon(f *RecvFlow, urgent bool) {
 // appendAcks appends the acknowledgements that are due, each in full, up to end.
 // If the packet is sent for their sake, the first is truncated to fit instead
 // (RFC 7016 §3.6.3.4.2).
+//
+// Flows that were in the last such packet and are not due come along again: if
+// that packet was lost, their fragments would otherwise look lost to a sender
+// that hears of later ones on other flows.
 func (s *Session) appendAcks(b []byte, end int, obligatory bool) []byte {
+	again := s.acked
+	n := 0
 	for f := s.ackHead; f != nil; f = s.ackHead {
+		whole := false
 		mark := len(b)
-		if f.state == recvRejected {
-			b = wire.FlowException{FlowID: f.id, Code: f.code}.Append(b)
-		}
-		blocks := f.available()
-		start := len(b)
-		w := wire.BeginRangeAck(b, end-start, f.id, blocks, f.received.upTo)
-		whole := true
-		for _, r := range f.received.ranges {
-			if whole = w.Add(r.First, r.Last); !whole {
-				break
-			}
-		}
-		b = w.End()
-		if len(b) == start || len(b) > end || !whole && !obligatory {
+		if b, whole = f.appendAck(b, end); len(b) == mark || !whole && !obligatory {
 			return b[:mark]
 		}
 		obligatory = false
-		f.told = uint8(min(blocks, 2))
 		f.shouldAck = false
 		if s.ackHead = f.nextAck; s.ackHead == nil {
 			s.ackTail = nil
 		}
 		f.nextAck = nil
+		s.acked[n%len(s.acked)] = f
+		n++
+		for i := range again {
+			if again[i] == f {
+				again[i] = nil
+			}
+		}
+	}
+	for i := n; i < len(s.acked); i++ {
+		s.acked[i] = nil
+	}
+	for _, f := range again {
+		if f == nil {
+			continue
+		}
+		mark := len(b)
+		var whole bool
+		if b, whole = f.appendAck(b, end); !whole {
+			b = b[:mark]
+			break
+		}
 	}
 	s.ackNow, s.rxData, s.ackAt = false, 0, clock.Never
 	return b
+}
+
+// appendAck appends the acknowledgement of one flow, truncated to end, and an
+// exception before it if the flow is rejected (RFC 7016 §3.6.3.4.3). It appends
+// nothing if not even the least fits.
+func (f *RecvFlow) appendAck(b []byte, end int) (out []byte, whole bool) {
+	mark := len(b)
+	if f.state == recvRejected {
+		b = wire.FlowException{FlowID: f.id, Code: f.code}.Append(b)
+	}
+	blocks := f.available()
+	start := len(b)
+	w := wire.BeginRangeAck(b, end-start, f.id, blocks, f.received.upTo)
+	whole = true
+	for _, r := range f.received.ranges {
+		if whole = w.Add(r.First, r.Last); !whole {
+			break
+		}
+	}
+	b = w.End()
+	if len(b) == start || len(b) > end {
+		return b[:mark], false
+	}
+	f.told = uint8(min(blocks, 2))
+	return b, whole
 }

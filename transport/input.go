@@ -130,7 +130,11 @@ func (s *Session) handleChunks(now clock.Time, from netip.AddrPort, p []byte, h 
 			}
 		case wire.ChunkPing:
 			if len(payload) <= s.maxPacket()-wire.MaxHeader-wire.ChunkHeaderSize {
-				s.pong, s.pongDue = append(s.pong[:0], payload...), true
+				s.pongDue = true
+				if len(payload) > 0 || s.seldom != nil {
+					r := s.rare()
+					r.pong = append(r.pong[:0], payload...)
+				}
 				s.wake()
 			}
 		case wire.ChunkPingReply:

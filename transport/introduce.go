@@ -57,10 +57,11 @@ func (e *Endpoint) introduce(now clock.Time, from netip.AddrPort, c wire.IHello,
 
 // mayForward takes one from the session's allowance of introductions.
 func (s *Session) mayForward(now clock.Time) bool {
-	at := max(s.forwardAt, now)
+	r := s.rare()
+	at := max(r.forwardAt, now)
 	if at.Sub(now) > forwardBurst*forwardEvery {
 		return false
 	}
-	s.forwardAt = at.Add(forwardEvery)
+	r.forwardAt = at.Add(forwardEvery)
 	return true
 }

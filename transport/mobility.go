@@ -19,10 +19,11 @@ const (
 // checkMobility asks an address from which a valid packet came whether the far
 // end is really there.
 func (s *Session) checkMobility(now clock.Time, from netip.AddrPort) {
-	if s.mobSent != 0 && now.Sub(s.mobSent) < mobilityInterval {
+	r := s.rare()
+	if r.mobSent != 0 && now.Sub(r.mobSent) < mobilityInterval {
 		return
 	}
-	s.mobSent = now
+	r.mobSent = now
 	m := binary.BigEndian.AppendUint64([]byte{mobilityMark}, uint64(now))
 	s.post(now, from, wire.Ping{Message: append(m, s.e.mobilityProof(m, s.id, from)...)})
 	s.expectAnswer(now)
@@ -38,12 +39,12 @@ func (s *Session) handlePongFrom(now clock.Time, from netip.AddrPort, message []
 		return
 	}
 	at := clock.Time(binary.BigEndian.Uint64(message[1:]))
-	if at > now || now.Sub(at) > mobilityLifetime || at <= s.mobHeard ||
+	if at > now || now.Sub(at) > mobilityLifetime || at <= s.rare().mobHeard ||
 		!hmac.Equal(message[mobilityTime:], s.e.mobilityProof(message[:mobilityTime], s.id, from)) {
 		s.e.drop(from, DropState)
 		return
 	}
-	s.mobHeard = at
+	s.rare().mobHeard = at
 	if from == s.addr {
 		return
 	}

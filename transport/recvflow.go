@@ -102,6 +102,17 @@ func (f *RecvFlow) Hold(now clock.Time, hold bool) {
 	}
 }
 
+// AsReceived makes an accepted flow deliver messages as they come from now on,
+// whatever is missing before them.
+func (f *RecvFlow) AsReceived(now clock.Time) {
+	f.s.e.input(now)
+	if f.state != recvOpen || !f.ordered {
+		return
+	}
+	f.ordered = false
+	f.deliver()
+}
+
 // discard empties the RECV_BUFFER.
 func (f *RecvFlow) discard() {
 	for i := range f.buffer.n() {

@@ -51,6 +51,7 @@ type Session struct {
 	sendPrev, sendNext *Session
 
 	startup  *startup // while it is being opened
+	seldom   *seldom
 	keying   keyingID // of the IIKeying that a responder answered
 	openedAt clock.Time
 
@@ -59,6 +60,7 @@ type Session struct {
 	recent    *RecvFlow   // the flow of the last user data
 	ackHead   *RecvFlow   // flows to be acknowledged
 	ackTail   *RecvFlow
+	acked     [2]*RecvFlow // flows in the last packet with acknowledgements
 	lastHeard clock.Time
 	dataAt    clock.Time // of the last user data in either direction
 	buffered  int        // bytes in the RECV_BUFFERs
@@ -67,7 +69,6 @@ type Session struct {
 
 	// Chunks that are due.
 	pingDue bool
-	pong    []byte // message of a Ping to be replied to
 	pongDue bool
 	probing *SendFlow // a flow that a Buffer Probe is due for
 
@@ -95,9 +96,6 @@ type Session struct {
 
 	waiting   clock.Time // since when an answer of the far end is outstanding, 0 if none is
 	pingSent  clock.Time // of the last Ping that is not answered, 0 if there is none
-	mobSent   clock.Time // MOB_TX_TS
-	mobHeard  clock.Time // MOB_RX_TS
-	forwardAt clock.Time // earliest time of the next forward if none were saved up
 	tailProbe uint8      // tail-loss probes since the last acknowledgement
 	probeNow  bool       // a packet may go whatever the congestion window says
 	pings     uint8      // pings since the last sign of life
@@ -106,6 +104,21 @@ type Session struct {
 }
 
 const priorities = 8
+
+// seldom is what few sessions need, made on first use.
+type seldom struct {
+	pong      []byte     // message of a Ping to be replied to
+	mobSent   clock.Time // MOB_TX_TS
+	mobHeard  clock.Time // MOB_RX_TS
+	forwardAt clock.Time // earliest time of the next forward if none were saved up
+}
+
+func (s *Session) rare() *seldom {
+	if s.seldom == nil {
+		s.seldom = &seldom{}
+	}
+	return s.seldom
+}
 
 // sendSlot is an identifier for sending flows: slot i is flow i+firstFlow.
 type sendSlot struct {
@@ -406,6 +419,7 @@ func (s *Session) flowsAlarm(now clock.Time) {
 			if s.recent == f {
 				s.recent = nil
 			}
+			s.acked = [2]*RecvFlow{}
 			continue // RF_CLOSED
 		}
 		if f.lingerAt != clock.Never {
@@ -445,7 +459,7 @@ func (s *Session) release(state State) {
 	s.state = state
 	s.startup = nil
 	s.keys = nil
-	s.pong = nil
+	s.seldom = nil
 	s.rest()
 	s.e.timers.Stop(&s.timer)
 	s.e.sessions.remove(s.id)
@@ -494,6 +508,7 @@ func (s *Session) endFlows() {
 	}
 	s.send, s.recv, s.recent = nil, nil, nil
 	s.ackHead, s.ackTail, s.probing = nil, nil, nil
+	s.acked = [2]*RecvFlow{}
 	s.ready = [priorities]*SendFlow{}
 	s.timeout, s.lossAt, s.tailAt, s.ackAt = clock.Never, clock.Never, clock.Never, clock.Never
 	s.paceAt, s.aliveAt, s.flowsAt = clock.Never, clock.Never, clock.Never

@@ -108,12 +108,8 @@ func (s *Session) build(now clock.Time, buf []byte, limit int) int {
 	h := s.header(now)
 	b := wire.AppendHeader(buf[:start], h)
 	empty := len(b)
-	if s.pongDue && len(b)+wire.ChunkHeaderSize+len(s.pong) <= end {
-		b = wire.PingReply{MessageEcho: s.pong}.Append(b)
-		s.pongDue = false
-		if cap(s.pong) > smallBlock {
-			s.pong = nil
-		}
+	if s.pongDue {
+		b = s.appendPong(b, end)
 	}
 	if s.pingDue && len(b)+wire.ChunkHeaderSize <= end {
 		b = wire.Ping{}.Append(b)
@@ -163,6 +159,24 @@ func (s *Session) build(now clock.Time, buf []byte, limit int) int {
 		s.keys.Rest()
 	}
 	return size
+}
+
+// appendPong appends the reply to a Ping: "copying the message unaltered"
+// (RFC 7016 §3.5.4).
+func (s *Session) appendPong(b []byte, end int) []byte {
+	var c wire.PingReply
+	if s.seldom != nil {
+		c.MessageEcho = s.seldom.pong
+	}
+	if len(b)+wire.ChunkHeaderSize+len(c.MessageEcho) > end {
+		return b
+	}
+	s.pongDue = false
+	b = c.Append(b)
+	if cap(c.MessageEcho) > smallBlock {
+		s.seldom.pong = nil
+	}
+	return b
 }
 
 // pick returns the flow whose data goes next: the highest priority first, those
