@@ -17,28 +17,35 @@ import (
 const defaultKey = "Adobe Systems 02"
 
 const (
+	cbcKeySize   = 16
 	checksumSize = 2
 	cbcPadding   = 0xff // parses as the end of the chunks
 )
 
-// cbcDirection is one way of a legacy session.
+// cbcDirection is one way of a legacy session. The cipher and the HMAC are most
+// of its size: they are built for the first packet, and again for the first
+// after a rest.
 type cbcDirection struct {
-	block      cipher.Block
-	hmac       hash.Hash // nil: checksum
-	hmacLength int       // in bytes
-	numbered   bool      // packets begin with a session sequence number
+	block      cipher.Block // nil at rest
+	hmac       hash.Hash    // nil at rest, and if the packets have a checksum
+	hmacLength int          // in bytes; 0: checksum
+	numbered   bool         // packets begin with a session sequence number
+	key        [cbcKeySize]byte
+	hmacKey    [sha256.Size]byte
 }
 
-func (d *cbcDirection) setKey(key []byte) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
+// wake makes the cipher and the HMAC if they are not there.
+func (d *cbcDirection) wake() {
+	if d.block != nil {
+		return
+	}
+	var err error
+	if d.block, err = aes.NewCipher(d.key[:]); err != nil {
 		panic("BUG: crypto: " + err.Error())
 	}
-	d.block = block
-}
-
-func (d *cbcDirection) setHMAC(key []byte, length int) {
-	d.hmac, d.hmacLength = hmac.New(sha256.New, key), length
+	if d.hmacLength != 0 {
+		d.hmac = hmac.New(sha256.New, d.hmacKey[:])
+	}
 }
 
 // cbcKeys protect packets as RFC 7425 §4.7 does:
@@ -57,7 +64,8 @@ type cbcKeys struct {
 
 func newDefaultKeys() *cbcKeys {
 	k := &cbcKeys{}
-	k.send.setKey([]byte(defaultKey))
+	copy(k.send.key[:], defaultKey)
+	k.send.wake()
 	k.receive = k.send
 	return k
 }
@@ -67,7 +75,7 @@ func (k *cbcKeys) suite() string {
 		return "AES-128-CBC/default"
 	}
 	verify := "checksum"
-	if k.receive.hmac != nil {
+	if k.receive.hmacLength != 0 {
 		verify = "HMAC-SHA256"
 	}
 	if k.receive.numbered {
@@ -79,12 +87,20 @@ func (k *cbcKeys) suite() string {
 // worn is never true: the profile has no limit of its own, and "does not wrap".
 func (k *cbcKeys) worn() bool { return false }
 
+func (k *cbcKeys) rest() {
+	if k.group == 0 { // may be shared
+		return
+	}
+	k.send.block, k.send.hmac = nil, nil
+	k.receive.block, k.receive.hmac = nil, nil
+}
+
 func (k *cbcKeys) headroom() int {
 	n := 0
 	if k.send.numbered {
 		n += element.SizeVLU(k.next)
 	}
-	if k.send.hmac == nil {
+	if k.send.hmacLength == 0 {
 		n += checksumSize
 	}
 	return n
@@ -92,13 +108,14 @@ func (k *cbcKeys) headroom() int {
 
 func (k *cbcKeys) maxPacket(datagram int) int {
 	room := datagram - sessionIDSize
-	if k.send.hmac != nil {
+	if k.send.hmacLength != 0 {
 		room -= k.send.hmacLength
 	}
 	return room&^(aes.BlockSize-1) - k.headroom()
 }
 
 func (k *cbcKeys) seal(d []byte) []byte {
+	k.send.wake()
 	for (len(d)-sessionIDSize)%aes.BlockSize != 0 {
 		d = append(d, cbcPadding)
 	}
@@ -108,12 +125,12 @@ func (k *cbcKeys) seal(d []byte) []byte {
 		at = len(element.AppendVLU(plain[:0], k.next))
 		k.next++
 	}
-	if k.send.hmac == nil {
+	if k.send.hmacLength == 0 {
 		sum := checksum(plain[at+checksumSize:])
 		plain[at], plain[at+1] = byte(sum>>8), byte(sum)
 	}
 	encryptCBC(k.send.block, plain)
-	if k.send.hmac != nil {
+	if k.send.hmacLength != 0 {
 		d = append(d, k.authenticate(&k.send, plain)...)
 	}
 	return d
@@ -121,11 +138,12 @@ func (k *cbcKeys) seal(d []byte) []byte {
 
 func (k *cbcKeys) open(d []byte) (packet []byte, err error) {
 	p := d[sessionIDSize:]
-	if k.receive.hmac != nil {
+	if k.receive.hmacLength != 0 {
 		blocks := len(p) - k.receive.hmacLength
 		if blocks < aes.BlockSize || blocks%aes.BlockSize != 0 {
 			return nil, ErrPacket
 		}
+		k.receive.wake()
 		// Verify first, then decrypt.
 		if !hmac.Equal(p[blocks:], k.authenticate(&k.receive, p[:blocks])) {
 			return nil, ErrVerify
@@ -134,6 +152,7 @@ func (k *cbcKeys) open(d []byte) (packet []byte, err error) {
 	} else if len(p) < aes.BlockSize || len(p)%aes.BlockSize != 0 {
 		return nil, ErrPacket
 	}
+	k.receive.wake()
 	decryptCBC(k.receive.block, p)
 	var number uint64
 	if k.receive.numbered {
@@ -143,7 +162,7 @@ func (k *cbcKeys) open(d []byte) (packet []byte, err error) {
 		}
 		number, p = v, p[n:]
 	}
-	if k.receive.hmac == nil {
+	if k.receive.hmacLength == 0 {
 		if len(p) < checksumSize {
 			return nil, ErrPacket
 		}

@@ -2,6 +2,7 @@ package crypto
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"iter"
@@ -9,13 +10,15 @@ import (
 	"rtmfp/internal/element"
 )
 
-// Options of a certificate (RFC 7425 §4.3.3).
+// Options of a certificate. Those up to 0x1d are RFC 7425 §4.3.3; the last is
+// ours, which "an implementation MUST ignore ... that is not understood".
 const (
 	certHostname         = 0x00
 	certAcceptsAncillary = 0x0a
 	certExtraRandomness  = 0x0e
 	certEphemeralGroup   = 0x15
 	certStaticKey        = 0x1d
+	certSigningKey       = 0x2a03 // Ed25519 public key of 32 bytes
 )
 
 // MaxCertificate is the size in bytes of the largest certificate that
@@ -39,7 +42,7 @@ func ParseCertificate(b []byte) (*Certificate, error) {
 		return nil, fmt.Errorf("%w: %d bytes", ErrCertificate, len(b))
 	}
 	c := &Certificate{raw: bytes.Clone(b), canonical: len(b)}
-	static, ephemeral, hostnames := 0, 0, 0
+	static, ephemeral, hostnames, signers := 0, 0, 0, 0
 	marker := false
 	for at := 0; at < len(b); {
 		o, n := element.ConsumeOption(b[at:])
@@ -59,6 +62,14 @@ func ParseCertificate(b []byte) (*Certificate, error) {
 			hostnames++
 		case certEphemeralGroup:
 			ephemeral++
+			if group, m := element.ConsumeVLU(o.Value); m != 0 && DHGroup(group) == GroupX25519 {
+				c.modern = true
+			}
+		case certSigningKey:
+			signers++
+			if len(o.Value) != ed25519.PublicKeySize {
+				return nil, fmt.Errorf("%w: Ed25519 key", ErrCertificate)
+			}
 		case certStaticKey:
 			static++
 			group, m := element.ConsumeVLU(o.Value)
@@ -80,6 +91,8 @@ func ParseCertificate(b []byte) (*Certificate, error) {
 		return nil, fmt.Errorf("%w: both static and ephemeral", ErrCertificate)
 	case hostnames > 1:
 		return nil, fmt.Errorf("%w: two hostnames", ErrCertificate)
+	case signers > 1:
+		return nil, fmt.Errorf("%w: two Ed25519 keys", ErrCertificate)
 	}
 	c.peerID = sha256.Sum256(c.raw[:c.canonical])
 	return c, nil

@@ -2,19 +2,22 @@ package crypto
 
 import (
 	"fmt"
+	"math"
 
 	"rtmfp/internal/element"
 )
 
 // Options of a session keying component. Those up to 0x1e are RFC 7425 §4.5.2;
-// the last is ours, of a number that older peers don't know and so ignore.
+// the others are ours, of numbers that older peers don't know and so ignore.
 const (
 	keyEphemeral   = 0x0d
 	keyRandomness  = 0x0e
 	keyHMAC        = 0x1a
 	keyGroupSelect = 0x1d
 	keySSEQ        = 0x1e
+	keySimulation  = 0x2a00 // randomness; Policy.Simulation only
 	keyAEAD        = 0x2a01 // VLU set of suites: offered in the SKIC, the one chosen in the SKRC
+	keyKEM         = 0x2a02 // ML-KEM-768: encapsulation key in the SKIC, ciphertext in the SKRC
 )
 
 // component is a session keying component taken apart.
@@ -22,11 +25,13 @@ type component struct {
 	ephemeral      []byte // public key
 	ephemeralGroup DHGroup
 	selected       DHGroup
-	suites         suiteSet
+	suites         Suite  // set
+	kem            []byte // nil: none
 	hmacLength     uint64
 	hmac, sseq     uint8 // negotiation flags
 	hasEphemeral   bool
 	hasSelected    bool
+	simulation     bool
 }
 
 // parseComponent reads a keying component; unknown options are ignored
@@ -64,8 +69,13 @@ func parseComponent(b []byte) (c component, err error) {
 			}
 		case keyAEAD:
 			set, m := element.ConsumeVLU(o.Value)
-			bad = m == 0
-			c.suites = suiteSet(set)
+			bad = m == 0 || c.suites != 0 || set > math.MaxUint32
+			c.suites = Suite(set)
+		case keyKEM:
+			bad = len(o.Value) == 0 || c.kem != nil
+			c.kem = o.Value
+		case keySimulation:
+			c.simulation = true
 		}
 		if bad {
 			return component{}, fmt.Errorf("%w: option %#x", ErrKeying, o.Type)

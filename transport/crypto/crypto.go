@@ -5,8 +5,8 @@
 //   - legacy is RFC 7425: MODP Diffie-Hellman, AES-128-CBC, a checksum or an
 //     HMAC, and optional sequence numbers;
 //   - modern is our own use of the same options: X25519 as group 31 with static
-//     and ephemeral shares, AEAD packets and a replay window. docs/crypto.md
-//     specifies it.
+//     and ephemeral shares, ML-KEM-768 beside it if wanted, AEAD packets, a
+//     replay window and key updates. docs/crypto.md specifies it.
 //
 // Which one a session uses follows from the two certificates alone (see
 // Identity.Initiate), so that nobody in between can choose for them.
@@ -33,6 +33,10 @@ var (
 	ErrLegacyRefused = errors.New("crypto: the far end has only RFC 7425 cryptography, which the policy refuses")
 	ErrDowngrade     = errors.New("crypto: both ends are modern, but the keying is not")
 	ErrIdentity      = errors.New("crypto: malformed identity")
+
+	ErrEphemeralRefused = errors.New("crypto: the far end has no static key, which the policy refuses")
+	ErrSignature        = errors.New("crypto: invalid signature")
+	ErrSimulation       = errors.New("crypto: simulated and real cryptography don't mix")
 
 	// ErrPacket: too short or of an impossible length.
 	ErrPacket = errors.New("crypto: malformed packet")

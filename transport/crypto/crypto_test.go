@@ -9,6 +9,8 @@ import (
 // source is a deterministic randomness; the tests name their seeds.
 func source(seed byte) *rand.ChaCha8 { return rand.NewChaCha8([32]byte{seed}) }
 
+const allSuites = AES128GCM | AES256GCM | ChaCha20Poly1305
+
 func seedOf(b byte) (s Seed) {
 	_, _ = source(b).Read(s[:])
 	return s
@@ -79,6 +81,9 @@ func TestHandshake(t *testing.T) {
 	both := IdentityOptions{Modern: true, Groups: []DHGroup{Group14, Group2}}
 	static := IdentityOptions{Groups: []DHGroup{Group14, Group2}, Hostname: "example"}
 	ephemeral := IdentityOptions{Groups: []DHGroup{Group2}, Ephemeral: true}
+	anonymous := IdentityOptions{Ephemeral: true}
+	big := IdentityOptions{Groups: []DHGroup{Group16, Group5}}
+	five := IdentityOptions{Groups: []DHGroup{Group5}, Ephemeral: true}
 	allow := Policy{AllowLegacy: true}
 	for _, c := range []struct {
 		name                 string
@@ -87,6 +92,15 @@ func TestHandshake(t *testing.T) {
 		want                 string
 	}{
 		{"modern-modern", modern, modern, Policy{}, Policy{}, "AES-128-GCM/X25519"},
+		{"modern-modern, AES-256", modern, modern, Policy{}, Policy{Suites: []Suite{AES256GCM, AES128GCM}}, "AES-256-GCM/X25519"},
+		{"modern-modern, ChaCha", modern, modern, Policy{Suites: []Suite{ChaCha20Poly1305, AES256GCM}},
+			Policy{Suites: []Suite{AES128GCM, ChaCha20Poly1305}}, "ChaCha20-Poly1305/X25519"},
+		{"hybrid", modern, modern, Policy{Hybrid: HybridOffer}, Policy{Hybrid: HybridRequire}, "AES-128-GCM/X25519+ML-KEM-768"},
+		{"hybrid not wanted", modern, modern, Policy{Hybrid: HybridOffer}, Policy{}, "AES-128-GCM/X25519"},
+		{"anonymous-modern", anonymous, modern, Policy{}, Policy{AllowEphemeral: true}, "AES-128-GCM/X25519"},
+		{"modern-anonymous", modern, anonymous, Policy{AllowEphemeral: true}, Policy{}, "AES-128-GCM/X25519"},
+		{"anonymous-anonymous", anonymous, anonymous, allow, allow, "AES-128-GCM/X25519"},
+		{"simulation", modern, modern, Policy{Simulation: true}, Policy{Simulation: true}, "none (simulation)"},
 		{"modern-both", modern, both, Policy{}, allow, "AES-128-GCM/X25519"},
 		{"both-both", both, both, allow, allow, "AES-128-GCM/X25519"},
 		{"both-static", both, static, allow, allow, "AES-128-CBC/MODP-14/HMAC-SHA256+SSEQ"},
@@ -94,6 +108,8 @@ func TestHandshake(t *testing.T) {
 		{"static-ephemeral", static, ephemeral, allow, allow, "AES-128-CBC/MODP-2/HMAC-SHA256+SSEQ"},
 		{"ephemeral-static", ephemeral, static, allow, allow, "AES-128-CBC/MODP-2/HMAC-SHA256+SSEQ"},
 		{"ephemeral-ephemeral", ephemeral, ephemeral, allow, allow, "AES-128-CBC/MODP-2/HMAC-SHA256+SSEQ"},
+		{"group 16", big, big, allow, allow, "AES-128-CBC/MODP-16/HMAC-SHA256+SSEQ"},
+		{"group 5", big, five, allow, allow, "AES-128-CBC/MODP-5/HMAC-SHA256+SSEQ"},
 		{"checksum", static, static, Policy{AllowLegacy: true, HMAC: OnRequest, SSEQ: OnRequest},
 			Policy{AllowLegacy: true, HMAC: OnRequest, SSEQ: OnRequest}, "AES-128-CBC/MODP-14/checksum"},
 		{"asked by one", static, static, Policy{AllowLegacy: true, HMAC: OnRequest, SSEQ: OnRequest},

@@ -2,7 +2,7 @@ package crypto
 
 import (
 	"crypto/ecdh"
-	"errors"
+	"crypto/ed25519"
 	"fmt"
 	"io"
 
@@ -12,16 +12,19 @@ import (
 // IdentityOptions say what a new identity is. The zero options make a modern
 // one with a static X25519 key that accepts ancillary data.
 type IdentityOptions struct {
-	// Modern gives the identity a static X25519 key. An identity without
-	// legacy groups is modern in any case.
+	// Modern puts X25519 into the certificate. An identity without legacy
+	// groups is modern in any case.
 	Modern bool
 	// Groups are the MODP groups for RFC 7425 peers, the preferred one first:
-	// Group14, Group2.
+	// Group16, Group14, Group5, Group2.
 	Groups []DHGroup
-	// Ephemeral makes keys of the MODP groups per session instead of keeping
-	// static ones. Since a certificate has either kind (RFC 7425 §4.3.3.4),
-	// such an identity can't be modern.
+	// Ephemeral leaves out static keys: a certificate has either static keys or
+	// none at all (RFC 7425 §4.3.3.4). Whoever has seen the certificate can pose
+	// as such an identity, unless it signs; modern far ends refuse it unless
+	// their Policy says otherwise.
 	Ephemeral bool
+	// Sign adds an Ed25519 key that signs the keying of every session.
+	Sign bool
 	// Hostname is put into the certificate if it is not empty.
 	Hostname string
 	// RefuseAncillary leaves out the option that lets a discriminator with a
@@ -36,16 +39,13 @@ const extraRandomness = 64
 // Identity is an endpoint's own certificate with its private keys.
 type Identity struct {
 	certificate *Certificate
-	x25519      *ecdh.PrivateKey // nil: not modern
-	legacy      []modpKey        // in order of preference
+	x25519      *ecdh.PrivateKey   // nil: not modern, or ephemeral
+	signing     ed25519.PrivateKey // nil: does not sign
+	legacy      []modpKey          // in order of preference
 }
 
 // NewIdentity makes an identity from the randomness of rand.
 func NewIdentity(rand io.Reader, o IdentityOptions) (*Identity, error) {
-	modern := o.Modern || len(o.Groups) == 0
-	if o.Ephemeral && modern {
-		return nil, errors.New("crypto: an ephemeral identity needs legacy groups and can't be modern")
-	}
 	id := &Identity{}
 	var cert []byte
 	if o.Hostname != "" {
@@ -54,50 +54,80 @@ func NewIdentity(rand io.Reader, o IdentityOptions) (*Identity, error) {
 	if !o.RefuseAncillary {
 		cert = element.AppendOption(cert, certAcceptsAncillary, nil)
 	}
-	var secret [64]byte
-	if modern {
-		if _, err := io.ReadFull(rand, secret[:x25519Size]); err != nil {
-			return nil, fmt.Errorf("crypto: reading randomness: %w", err)
+	var err error
+	if o.Modern || len(o.Groups) == 0 {
+		if cert, err = id.addX25519(cert, rand, o.Ephemeral); err != nil {
+			return nil, err
 		}
-		key, err := ecdh.X25519().NewPrivateKey(secret[:x25519Size])
-		if err != nil {
-			return nil, fmt.Errorf("crypto: making an X25519 key: %w", err)
-		}
-		id.x25519 = key
-		cert = appendGroupKey(cert, certStaticKey, GroupX25519, key.PublicKey().Bytes())
 	}
 	for _, g := range o.Groups {
-		group, ok := modpGroup(g)
-		if !ok {
-			return nil, fmt.Errorf("crypto: Diffie-Hellman group %d is not a legacy group that is known here", g)
+		if cert, err = id.addLegacy(cert, rand, g, o.Ephemeral); err != nil {
+			return nil, err
 		}
-		if _, dup := id.legacyKey(g); dup {
-			return nil, fmt.Errorf("crypto: Diffie-Hellman group %d is named twice", g)
-		}
-		if o.Ephemeral {
-			id.legacy = append(id.legacy, modpKey{group: group})
-			cert = element.AppendOptionVLU(cert, certEphemeralGroup, uint64(g))
-			continue
-		}
-		if _, err := io.ReadFull(rand, secret[:exponentSize]); err != nil {
-			return nil, fmt.Errorf("crypto: reading randomness: %w", err)
-		}
-		key, err := group.newKey(secret[:])
+	}
+	if o.Sign {
+		seed, err := draw(rand, ed25519.SeedSize)
 		if err != nil {
 			return nil, err
 		}
-		id.legacy = append(id.legacy, key)
-		cert = appendGroupKey(cert, certStaticKey, g, key.public)
+		id.signing = ed25519.NewKeyFromSeed(seed)
+		cert = element.AppendOption(cert, certSigningKey, id.signing.Public().(ed25519.PublicKey))
 	}
-	if o.Ephemeral {
-		if _, err := io.ReadFull(rand, secret[:extraRandomness]); err != nil {
-			return nil, fmt.Errorf("crypto: reading randomness: %w", err)
+	if o.Ephemeral { // what makes its fingerprint its own (RFC 7425 §4.3.3.3)
+		salt, err := draw(rand, extraRandomness)
+		if err != nil {
+			return nil, err
 		}
-		cert = element.AppendOption(cert, certExtraRandomness, secret[:extraRandomness])
+		cert = element.AppendOption(cert, certExtraRandomness, salt)
 	}
-	var err error
 	id.certificate, err = ParseCertificate(cert)
 	return id, err
+}
+
+func draw(rand io.Reader, size int) ([]byte, error) {
+	b := make([]byte, size)
+	if _, err := io.ReadFull(rand, b); err != nil {
+		return nil, fmt.Errorf("crypto: reading randomness: %w", err)
+	}
+	return b, nil
+}
+
+func (id *Identity) addX25519(cert []byte, rand io.Reader, ephemeral bool) ([]byte, error) {
+	if ephemeral {
+		return element.AppendOptionVLU(cert, certEphemeralGroup, uint64(GroupX25519)), nil
+	}
+	secret, err := draw(rand, x25519Size)
+	if err != nil {
+		return nil, err
+	}
+	if id.x25519, err = ecdh.X25519().NewPrivateKey(secret); err != nil {
+		return nil, fmt.Errorf("crypto: making an X25519 key: %w", err)
+	}
+	return appendGroupKey(cert, certStaticKey, GroupX25519, id.x25519.PublicKey().Bytes()), nil
+}
+
+func (id *Identity) addLegacy(cert []byte, rand io.Reader, g DHGroup, ephemeral bool) ([]byte, error) {
+	group, ok := modpGroup(g)
+	if !ok {
+		return nil, fmt.Errorf("crypto: Diffie-Hellman group %d is not a legacy group that is known here", g)
+	}
+	if _, dup := id.legacyKey(g); dup {
+		return nil, fmt.Errorf("crypto: Diffie-Hellman group %d is named twice", g)
+	}
+	if ephemeral {
+		id.legacy = append(id.legacy, modpKey{group: group})
+		return element.AppendOptionVLU(cert, certEphemeralGroup, uint64(g)), nil
+	}
+	secret, err := draw(rand, group.exponentSize)
+	if err != nil {
+		return nil, err
+	}
+	key, err := group.newKey(secret)
+	if err != nil {
+		return nil, err
+	}
+	id.legacy = append(id.legacy, key)
+	return appendGroupKey(cert, certStaticKey, g, key.public), nil
 }
 
 // Certificate returns the bytes of the certificate, which the caller must not change.

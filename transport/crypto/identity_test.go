@@ -71,17 +71,15 @@ func TestIdentityTextRefused(t *testing.T) {
 
 func TestNewIdentityErrors(t *testing.T) {
 	for name, o := range map[string]IdentityOptions{
-		"ephemeral modern":     {Ephemeral: true},
-		"ephemeral and modern": {Ephemeral: true, Modern: true, Groups: []DHGroup{Group2}},
-		"unknown group":        {Groups: []DHGroup{3}},
-		"X25519 as a legacy":   {Groups: []DHGroup{GroupX25519}},
-		"group twice":          {Groups: []DHGroup{Group2, Group2}},
+		"unknown group":      {Groups: []DHGroup{3}},
+		"X25519 as a legacy": {Groups: []DHGroup{GroupX25519}},
+		"group twice":        {Groups: []DHGroup{Group2, Group2}},
 	} {
 		if _, err := NewIdentity(source(1), o); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	for _, o := range []IdentityOptions{{}, {Groups: []DHGroup{Group2}}, {Groups: []DHGroup{Group2}, Ephemeral: true}} {
+	for _, o := range []IdentityOptions{{}, {Groups: []DHGroup{Group2}}, {Groups: []DHGroup{Group2}, Ephemeral: true}, {Ephemeral: true, Sign: true}} {
 		if _, err := NewIdentity(io.LimitReader(source(1), 8), o); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%+v with 8 random bytes: got %v", o, err)
 		}
@@ -103,16 +101,56 @@ func TestGroupsAreSafePrimes(t *testing.T) {
 		if !g.prime.ProbablyPrime(8) || !half.ProbablyPrime(8) {
 			t.Errorf("group %d is not a safe prime", g.id)
 		}
-		if want := map[DHGroup]int{Group2: 1024, Group14: 2048}[g.id]; g.prime.BitLen() != want {
+		if want := map[DHGroup]int{Group2: 1024, Group5: 1536, Group14: 2048, Group16: 4096}[g.id]; g.prime.BitLen() != want {
 			t.Errorf("group %d: %d bits, want %d", g.id, g.prime.BitLen(), want)
 		}
+		if g.exponentSize > maxExponentSize {
+			t.Errorf("group %d: exponents of %d bytes", g.id, g.exponentSize)
+		}
 	}
+}
+
+// And they are the ones that the formula of RFC 3526 gives: nobody chose them.
+func TestGroupsFollowTheFormula(t *testing.T) {
+	one := big.NewInt(1)
+	power := func(n uint) *big.Int { return new(big.Int).Lsh(one, n) }
+	for _, c := range []struct {
+		id DHGroup
+		n  uint
+		k  int64
+	}{{Group2, 1024, 129093}, {Group5, 1536, 741804}, {Group14, 2048, 124476}, {Group16, 4096, 240904}} {
+		want := new(big.Int).Sub(power(c.n), power(c.n-64))
+		want.Sub(want, one)
+		middle := new(big.Int).Add(piTimes(c.n-130), big.NewInt(c.k))
+		want.Add(want, middle.Lsh(middle, 64))
+		if g, ok := modpGroup(c.id); !ok || g.prime.Cmp(want) != 0 {
+			t.Errorf("group %d: got %x, want %x", c.id, g.prime, want)
+		}
+	}
+}
+
+// piTimes returns the whole part of π·2^n, by Machin's formula.
+func piTimes(n uint) *big.Int {
+	const guard = 64
+	arctan := func(x int64) *big.Int { // of 1/x, times 2^(n+guard)
+		term := new(big.Int).Lsh(big.NewInt(1), n+guard)
+		term.Quo(term, big.NewInt(x))
+		sum := new(big.Int).Set(term)
+		for k, sign := int64(3), int64(-1); term.Sign() != 0; k, sign = k+2, -sign {
+			term.Quo(term, big.NewInt(x*x))
+			sum.Add(sum, new(big.Int).Quo(term, big.NewInt(sign*k)))
+		}
+		return sum
+	}
+	a := arctan(5)
+	a.Sub(a.Lsh(a, 2), arctan(239))
+	return a.Rsh(a.Lsh(a, 2), guard)
 }
 
 // RFC 7425 §4.6.2.
 func TestPublicKeyCheck(t *testing.T) {
 	g, _ := modpGroup(Group2)
-	key, err := g.newKey(bytes.Repeat([]byte{0x5a}, exponentSize))
+	key, err := g.newKey(bytes.Repeat([]byte{0x5a}, g.exponentSize))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,13 +193,13 @@ func TestPublicKeyCheck(t *testing.T) {
 // short one, and it must still agree at both ends.
 func TestShortSecret(t *testing.T) {
 	g, _ := modpGroup(Group2)
-	far, err := g.newKey(bytes.Repeat([]byte{0x77}, exponentSize))
+	far, err := g.newKey(bytes.Repeat([]byte{0x77}, g.exponentSize))
 	if err != nil {
 		t.Fatal(err)
 	}
 	short := 0
 	for i := range 2000 {
-		key, err := g.newKey(append(bytes.Repeat([]byte{0}, exponentSize-8), 0x99, 0x88, 0x77, 0x66, 0x55, 0x44, byte(i>>8), byte(i)))
+		key, err := g.newKey(append(bytes.Repeat([]byte{0}, g.exponentSize-8), 0x99, 0x88, 0x77, 0x66, 0x55, 0x44, byte(i>>8), byte(i)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package crypto
 import (
 	"bytes"
 	"crypto/ecdh"
+	"crypto/ed25519"
 	"encoding/pem"
 	"fmt"
 
@@ -16,6 +17,7 @@ const (
 	fileCertificate = 0x00
 	fileX25519      = 0x01 // 32 bytes
 	fileExponent    = 0x02 // VLU group, big-endian exponent; one for each static MODP key
+	fileEd25519     = 0x03 // seed of 32 bytes
 )
 
 // MarshalText returns the identity with its private keys, for a file that only
@@ -27,8 +29,11 @@ func (id *Identity) MarshalText() ([]byte, error) {
 	}
 	for _, k := range id.legacy {
 		if k.x != nil {
-			b = appendGroupKey(b, fileExponent, k.group.id, k.x.FillBytes(make([]byte, exponentSize)))
+			b = appendGroupKey(b, fileExponent, k.group.id, k.x.FillBytes(make([]byte, k.group.exponentSize)))
 		}
+	}
+	if id.signing != nil {
+		b = element.AppendOption(b, fileEd25519, id.signing.Seed())
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: b}), nil
 }
@@ -56,10 +61,16 @@ func (id *Identity) UnmarshalText(text []byte) error {
 			read.x25519, err = ecdh.X25519().NewPrivateKey(o.Value)
 		case fileExponent:
 			g, m := element.ConsumeVLU(o.Value)
-			if m == 0 || len(o.Value)-m != exponentSize {
+			group, known := modpGroup(DHGroup(g))
+			if m == 0 || !known || len(o.Value)-m != group.exponentSize {
 				return fmt.Errorf("%w: exponent", ErrIdentity)
 			}
-			exponents[DHGroup(g)] = o.Value[m:]
+			exponents[group.id] = o.Value[m:]
+		case fileEd25519:
+			if len(o.Value) != ed25519.SeedSize {
+				return fmt.Errorf("%w: Ed25519 key", ErrIdentity)
+			}
+			read.signing = ed25519.NewKeyFromSeed(o.Value)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrIdentity, err)
@@ -78,7 +89,10 @@ func (id *Identity) UnmarshalText(text []byte) error {
 // attach matches private keys with the certificate, whose order is the order of
 // preference.
 func (id *Identity) attach(exponents map[DHGroup][]byte) error {
-	if id.certificate.Modern() != (id.x25519 != nil) {
+	if key, ok := id.certificate.SigningKey(); ok != (id.signing != nil) || ok && !key.Equal(id.signing.Public()) {
+		return fmt.Errorf("%w: the Ed25519 key is not the certificate's", ErrIdentity)
+	}
+	if _, ok := id.certificate.staticKey(GroupX25519); ok != (id.x25519 != nil) {
 		return fmt.Errorf("%w: X25519 key and certificate don't match", ErrIdentity)
 	}
 	for o := range options(id.certificate.raw[:id.certificate.canonical]) {
@@ -87,8 +101,8 @@ func (id *Identity) attach(exponents map[DHGroup][]byte) error {
 		}
 		n, m := element.ConsumeVLU(o.Value)
 		g, public := DHGroup(n), o.Value[m:]
-		if o.Type == certStaticKey && g == GroupX25519 {
-			if !bytes.Equal(id.x25519.PublicKey().Bytes(), public) {
+		if g == GroupX25519 {
+			if id.x25519 != nil && !bytes.Equal(id.x25519.PublicKey().Bytes(), public) {
 				return fmt.Errorf("%w: the X25519 key is not the certificate's", ErrIdentity)
 			}
 			continue

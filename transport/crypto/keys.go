@@ -24,6 +24,7 @@ type packetKeys interface {
 	seal(d []byte) []byte
 	open(d []byte) (packet []byte, err error)
 	worn() bool
+	rest()
 }
 
 // DefaultKeys returns the Default Session Key, under which sessions start
@@ -32,10 +33,15 @@ func DefaultKeys() *SessionKeys { return &SessionKeys{packets: newDefaultKeys()}
 
 // Rest gives back the memory that the ciphers need while packets flow. The next
 // packet each way takes it again, for about a microsecond of work.
-func (k *SessionKeys) Rest() {
+func (k *SessionKeys) Rest() { k.packets.rest() }
+
+// Generation returns how many times the keys for sending and for receiving were
+// replaced (docs/crypto.md); always 0 in legacy sessions.
+func (k *SessionKeys) Generation() (send, receive uint32) {
 	if a, ok := k.packets.(*aeadKeys); ok {
-		a.send.aead, a.receive.aead = nil, nil
+		return a.update.sendGeneration, a.update.receiveGeneration
 	}
+	return 0, 0
 }
 
 // Suite names the algorithms, like "AES-128-GCM/X25519".
@@ -50,7 +56,8 @@ func (k *SessionKeys) MaxPacket(datagram int) int { return max(0, k.packets.maxP
 func (k *SessionKeys) Headroom() int { return k.packets.headroom() }
 
 // Worn reports whether the session has sealed as many packets as its keys are
-// good for (docs/crypto.md): it should be closed, and opened anew.
+// good for (docs/crypto.md): it must be closed. Since keys are replaced long
+// before, only a session in which nothing comes back gets there.
 func (k *SessionKeys) Worn() bool { return k.packets.worn() }
 
 // Overhead is more than Seal adds to a packet in any suite, in bytes: session

@@ -108,7 +108,10 @@ func initiatorKey(far *Certificate, c component) (DHGroup, []byte, error) {
 
 func appendHMACOption(b []byte, flags uint8, p Policy) []byte {
 	length := p.HMACLength
-	if length == 0 {
+	switch {
+	case p.HMAC == Never: // "0 if and only if willSendAlways and willSendOnRequest are clear"
+		length = 0
+	case length == 0:
 		length = defaultHMACLength
 	}
 	return element.AppendOption(b, keyHMAC, element.AppendVLU([]byte{flags}, uint64(length)))
@@ -136,16 +139,16 @@ func legacySchedule(group DHGroup, dh, near, far []byte) (*SessionKeys, error) {
 	}
 	encrypt := sum(dh, sum(far, near))
 	decrypt := sum(dh, sum(near, far))
-	k.send.setKey(encrypt[:aes128KeySize])
-	k.receive.setKey(decrypt[:aes128KeySize])
+	copy(k.send.key[:], encrypt)
+	copy(k.receive.key[:], decrypt)
 	if sendHMAC {
-		k.send.setHMAC(sum(dh, encrypt), int(n.hmacLength))
+		k.send.hmacKey, k.send.hmacLength = [sha256.Size]byte(sum(dh, encrypt)), int(n.hmacLength)
 	}
 	if receiveHMAC {
 		if !validHMACLength(f.hmacLength) {
 			return nil, fmt.Errorf("%w: an HMAC of %d bytes", ErrKeying, f.hmacLength)
 		}
-		k.receive.setHMAC(sum(dh, decrypt), int(f.hmacLength))
+		k.receive.hmacKey, k.receive.hmacLength = [sha256.Size]byte(sum(dh, decrypt)), int(f.hmacLength)
 	}
 	return &SessionKeys{
 		NearNonce: [32]byte(sum(dh, near)),

@@ -2,175 +2,142 @@ package crypto
 
 import (
 	"crypto/ecdh"
-	"crypto/hkdf"
-	"crypto/sha256"
+	"crypto/mlkem"
 	"fmt"
 
 	"rtmfp/internal/element"
 )
 
-// suiteSet is a set of AEAD suites, as it stands in the keying option.
-type suiteSet uint64
+// modernInitiation is what an initiator remembers of its offer.
+type modernInitiation struct {
+	ephemeral *ecdh.PrivateKey
+	kem       *mlkem.DecapsulationKey768 // nil: not offered
+	suites    Suite                      // set
+	policy    Policy
+}
 
-// Suites. The other bits are reserved.
-const (
-	suiteAES128GCM        suiteSet = 1 << 0
-	suiteAES256GCM        suiteSet = 1 << 1 // reserved
-	suiteChaCha20Poly1305 suiteSet = 1 << 2 // reserved
-
-	suitesKnown = suiteAES128GCM
-)
-
-// Strings of the modern key schedule (docs/crypto.md).
-const (
-	labelTranscript     = "rtmfp modern 1 transcript"
-	labelInitiatorKey   = "rtmfp modern 1 initiator key"
-	labelInitiatorIV    = "rtmfp modern 1 initiator iv"
-	labelInitiatorNonce = "rtmfp modern 1 initiator nonce"
-	labelResponderKey   = "rtmfp modern 1 responder key"
-	labelResponderIV    = "rtmfp modern 1 responder iv"
-	labelResponderNonce = "rtmfp modern 1 responder nonce"
-)
-
-func (in *Initiation) initiateModern(seed *Seed) error {
+func (in *Initiation) initiateModern(seed *Seed, p Policy) error {
+	if err := p.admits(in.far); err != nil {
+		return err
+	}
 	e, err := ecdh.X25519().NewPrivateKey(seed[:x25519Size])
 	if err != nil {
 		return fmt.Errorf("crypto: making an ephemeral key: %w", err)
 	}
-	in.modern = e
+	m := &modernInitiation{ephemeral: e, suites: p.suiteSet(), policy: p}
 	b := element.AppendOptionVLU(nil, keyGroupSelect, uint64(GroupX25519))
 	b = appendGroupKey(b, keyEphemeral, GroupX25519, e.PublicKey().Bytes())
-	in.component = element.AppendOptionVLU(b, keyAEAD, uint64(suitesKnown))
+	b = element.AppendOptionVLU(b, keyAEAD, uint64(m.suites))
+	if p.Hybrid != HybridOff {
+		if m.kem, err = newKEM(seed); err != nil {
+			return err
+		}
+		b = element.AppendOption(b, keyKEM, m.kem.EncapsulationKey().Bytes())
+	}
+	in.modern, in.component = m, b
 	return nil
 }
 
 func (in *Initiation) completeModern(far component, skrc []byte) (*SessionKeys, error) {
+	m := in.modern
 	// Exactly one suite, and one that was offered.
-	if far.suites != suiteAES128GCM {
-		return nil, fmt.Errorf("%w: AEAD suite %#x", ErrKeying, uint64(far.suites))
+	if !far.suites.known() || far.suites&m.suites == 0 {
+		return nil, fmt.Errorf("%w: %v", ErrKeying, far.suites)
 	}
-	farE, farS, err := modernShares(far, in.far)
+	secrets, err := in.identity.agree(true, m.ephemeral, in.far, far)
 	if err != nil {
 		return nil, err
 	}
-	var dh []byte
-	for _, pair := range [...]struct {
-		private *ecdh.PrivateKey
-		public  *ecdh.PublicKey
-	}{{in.modern, farE}, {in.identity.x25519, farE}, {in.modern, farS}} {
-		if dh, err = appendX25519(dh, pair.private, pair.public); err != nil {
-			return nil, err
+	switch {
+	case far.kem != nil && m.kem == nil:
+		return nil, fmt.Errorf("%w: ML-KEM without an offer", ErrKeying)
+	case far.kem != nil:
+		secret, err := m.kem.Decapsulate(far.kem)
+		if err != nil {
+			return nil, fmt.Errorf("%w: ML-KEM: %w", ErrKeying, err)
 		}
+		secrets = append(secrets, secret...)
+	case m.policy.Hybrid == HybridRequire:
+		return nil, fmt.Errorf("%w: no ML-KEM", ErrKeying)
 	}
-	s := modernSchedule(dh, in.identity.certificate, in.far, in.component, skrc)
-	return s.keys(true), nil
+	s := modernSchedule(secrets, transcriptOf(in.identity.certificate, in.far, in.component, skrc))
+	return s.keys(true, far.suites, far.kem != nil, &m.policy), nil
 }
 
-func (id *Identity) respondModern(seed *Seed, far *Certificate, c component, skic []byte) (skrc []byte, k *SessionKeys, err error) {
+func (id *Identity) respondModern(seed *Seed, far *Certificate, c component, skic []byte, p Policy) (skrc []byte, k *SessionKeys, err error) {
+	if err := p.admits(far); err != nil {
+		return nil, nil, err
+	}
 	if c.suites == 0 || !c.hasSelected || c.selected != GroupX25519 {
 		return nil, nil, ErrDowngrade
 	}
-	if c.suites&suitesKnown == 0 {
-		return nil, nil, fmt.Errorf("%w: AEAD suites %#x", ErrKeying, uint64(c.suites))
+	suite := p.choose(c.suites)
+	if suite == 0 {
+		return nil, nil, fmt.Errorf("%w: %v", ErrKeying, c.suites)
 	}
-	farE, farS, err := modernShares(c, far)
-	if err != nil {
-		return nil, nil, err
+	if p.Hybrid == HybridRequire && c.kem == nil {
+		return nil, nil, fmt.Errorf("%w: no ML-KEM", ErrKeying)
 	}
 	e, err := ecdh.X25519().NewPrivateKey(seed[:x25519Size])
 	if err != nil {
 		return nil, nil, fmt.Errorf("crypto: making an ephemeral key: %w", err)
 	}
+	secrets, err := id.agree(false, e, far, c)
+	if err != nil {
+		return nil, nil, err
+	}
 	skrc = appendGroupKey(nil, keyEphemeral, GroupX25519, e.PublicKey().Bytes())
-	skrc = element.AppendOptionVLU(skrc, keyAEAD, uint64(suiteAES128GCM))
-	var dh []byte
-	for _, pair := range [...]struct {
-		private *ecdh.PrivateKey
-		public  *ecdh.PublicKey
-	}{{e, farE}, {e, farS}, {id.x25519, farE}} {
-		if dh, err = appendX25519(dh, pair.private, pair.public); err != nil {
+	skrc = element.AppendOptionVLU(skrc, keyAEAD, uint64(suite))
+	hybrid := c.kem != nil && p.Hybrid != HybridOff
+	if hybrid {
+		secret, ciphertext, err := encapsulate(c.kem, seed)
+		if err != nil {
 			return nil, nil, err
 		}
+		secrets = append(secrets, secret...)
+		skrc = element.AppendOption(skrc, keyKEM, ciphertext)
 	}
-	s := modernSchedule(dh, far, id.certificate, skic, skrc)
-	return skrc, s.keys(false), nil
+	s := modernSchedule(secrets, transcriptOf(far, id.certificate, skic, skrc))
+	return skrc, s.keys(false, suite, hybrid, &p), nil
 }
 
-// modernShares returns the ephemeral and the static public key of the far end.
-func modernShares(c component, far *Certificate) (ephemeral, static *ecdh.PublicKey, err error) {
+// agree returns the X25519 secrets one after another: of both ephemeral keys, of
+// the initiator's static and the responder's ephemeral key, and of the
+// initiator's ephemeral and the responder's static key. An end without a static
+// key leaves its one out.
+func (id *Identity) agree(initiator bool, e *ecdh.PrivateKey, cert *Certificate, c component) ([]byte, error) {
 	if !c.hasEphemeral || c.ephemeralGroup != GroupX25519 {
-		return nil, nil, fmt.Errorf("%w: no X25519 share", ErrKeying)
+		return nil, fmt.Errorf("%w: no X25519 share", ErrKeying)
 	}
-	if ephemeral, err = ecdh.X25519().NewPublicKey(c.ephemeral); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrPublicKey, err)
-	}
-	key, ok := far.staticKey(GroupX25519)
-	if !ok {
-		panic("BUG: crypto: a modern certificate without an X25519 key")
-	}
-	if static, err = ecdh.X25519().NewPublicKey(key); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrPublicKey, err)
-	}
-	return ephemeral, static, nil
-}
-
-// appendX25519 appends a shared secret. It fails if that is all zero, which a
-// public key of low order forces.
-func appendX25519(dh []byte, private *ecdh.PrivateKey, public *ecdh.PublicKey) ([]byte, error) {
-	z, err := private.ECDH(public)
+	farE, err := ecdh.X25519().NewPublicKey(c.ephemeral)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPublicKey, err)
 	}
-	return append(dh, z...), nil
-}
-
-// schedule is everything that both ends derive.
-type schedule struct {
-	initiatorKey, responderKey     [aes128KeySize]byte
-	initiatorIV, responderIV       [aeadNonceSize]byte
-	initiatorNonce, responderNonce [32]byte
-}
-
-// modernSchedule derives the keys from the three X25519 secrets and from all
-// that was said: both whole certificates and both components, so that a change
-// of any of it by anybody in between gives the two ends different keys.
-func modernSchedule(dh []byte, initiator, responder *Certificate, skic, skrc []byte) (s schedule) {
-	transcript := []byte(labelTranscript)
-	for _, part := range [...][]byte{initiator.raw, responder.raw, skic, skrc} {
-		digest := sha256.Sum256(part)
-		transcript = append(transcript, digest[:]...)
-	}
-	salt := sha256.Sum256(transcript)
-	secret, err := hkdf.Extract(sha256.New, dh, salt[:])
-	for _, out := range [...]struct {
-		label string
-		to    []byte
-	}{
-		{labelInitiatorKey, s.initiatorKey[:]},
-		{labelInitiatorIV, s.initiatorIV[:]},
-		{labelInitiatorNonce, s.initiatorNonce[:]},
-		{labelResponderKey, s.responderKey[:]},
-		{labelResponderIV, s.responderIV[:]},
-		{labelResponderNonce, s.responderNonce[:]},
-	} {
-		var key []byte
-		if err == nil {
-			key, err = hkdf.Expand(sha256.New, secret, out.label, len(out.to))
+	var farS *ecdh.PublicKey
+	if key, ok := cert.staticKey(GroupX25519); ok {
+		if farS, err = ecdh.X25519().NewPublicKey(key); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPublicKey, err)
 		}
-		copy(out.to, key)
 	}
-	if err != nil {
-		panic("BUG: crypto: HKDF: " + err.Error()) // only a FIPS policy on key sizes can
+	type pair struct {
+		private *ecdh.PrivateKey
+		public  *ecdh.PublicKey
 	}
-	return s
-}
-
-// keys returns the keys of one end.
-func (s *schedule) keys(initiator bool) *SessionKeys {
-	i2r := newAEADDirection(s.initiatorKey, s.initiatorIV)
-	r2i := newAEADDirection(s.responderKey, s.responderIV)
-	if initiator {
-		return &SessionKeys{s.initiatorNonce, s.responderNonce, &aeadKeys{send: i2r, receive: r2i}}
+	pairs := [...]pair{{e, farE}, {id.x25519, farE}, {e, farS}}
+	if !initiator {
+		pairs[1], pairs[2] = pairs[2], pairs[1]
 	}
-	return &SessionKeys{s.responderNonce, s.initiatorNonce, &aeadKeys{send: r2i, receive: i2r}}
+	secrets := make([]byte, 0, 4*x25519Size)
+	for _, p := range pairs {
+		if p.private == nil || p.public == nil {
+			continue
+		}
+		// It fails if the secret is all zero, which a public key of low order forces.
+		z, err := p.private.ECDH(p.public)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrPublicKey, err)
+		}
+		secrets = append(secrets, z...)
+	}
+	return secrets, nil
 }
