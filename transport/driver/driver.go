@@ -129,6 +129,9 @@ func (d *Driver) Err() error { return d.err }
 // now returns the instant for the core.
 func (d *Driver) now() clock.Time { return clock.Time(time.Since(d.start)) }
 
+// Instant returns the core's instant at t. Any goroutine may call it.
+func (d *Driver) Instant(t time.Time) clock.Time { return clock.Time(t.Sub(d.start)) }
+
 // run is the loop goroutine with its helpers: the reader and the workers.
 func (d *Driver) run() {
 	var helpers sync.WaitGroup
