@@ -90,6 +90,7 @@ func (e *Endpoint) Stats() EndpointStats {
 // in place and not kept.
 func (e *Endpoint) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte) {
 	e.input(now)
+	e.events.recycle()
 	e.stats.DatagramsReceived++
 	e.stats.BytesReceived += uint64(len(b))
 	if from.Addr().Is4In6() {
@@ -129,6 +130,7 @@ const minDatagram = 5
 // Advance runs the timers that are due at now.
 func (e *Endpoint) Advance(now clock.Time) {
 	e.input(now)
+	e.events.recycle()
 	for {
 		t := e.timers.Pop(now)
 		if t == nil {

@@ -40,7 +40,8 @@ const (
 	// FlowDone: the far end closed Recv and everything was delivered.
 	FlowDone
 
-	// SendFlowClosed: everything sent on Send is acknowledged after its Close.
+	// SendFlowClosed: everything sent on Send is acknowledged or given up after
+	// its Close, or after its rejection. The handle is dead.
 	SendFlowClosed
 
 	// SendFlowRejected: the far end refuses Send with the exception Code. What
@@ -53,7 +54,8 @@ const (
 )
 
 // Event is one thing that happened. It is a value; Data alone points into the
-// endpoint and is valid until the next input to it.
+// endpoint, and is valid until the next HandleDatagram, FinishWork, or Advance.
+// Calls of handles leave it alone.
 type Event struct {
 	Kind      EventKind
 	Skipped   bool
@@ -142,11 +144,9 @@ func (e *Endpoint) NextEvent() (Event, bool) {
 
 func (e *Endpoint) emit(ev Event) { e.events.push(ev) }
 
-// input notes that the endpoint is called at now: events that were handed out
-// may be overwritten from here on.
+// input notes that the endpoint is called at now.
 func (e *Endpoint) input(now clock.Time) {
 	if now > e.now {
 		e.now = now
 	}
-	e.events.recycle()
 }

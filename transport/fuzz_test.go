@@ -114,101 +114,126 @@ func FuzzOperations(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	f.Fuzz(func(t *testing.T, ops []byte) {
-		if len(ops) > 600 {
-			return
+	f.Fuzz(operate)
+}
+
+// operate reads calls from ops, three bytes each, and checks what must hold at rest.
+func operate(t *testing.T, ops []byte) {
+	if len(ops) > 600 {
+		return
+	}
+	n, a, b := pair(t, 1)
+	n.loss, n.jitter = 0.1, 5*time.Millisecond
+	var sends [2][]*SendFlow
+	for len(ops) >= 3 {
+		op, x, y := ops[0], int(ops[1]), int(ops[2])
+		ops = ops[3:]
+		me, other := a, b
+		if op&1 != 0 {
+			me, other = b, a
 		}
-		n, a, b := pair(t, 1)
-		n.loss, n.jitter = 0.1, 5*time.Millisecond
-		var sends [2][]*SendFlow
-		for len(ops) >= 3 {
-			op, x, y := ops[0], int(ops[1]), int(ops[2])
-			ops = ops[3:]
-			me, other := a, b
-			if op&1 != 0 {
-				me, other = b, a
+		s := me.Session(other.PeerID())
+		mine := &sends[op&1]
+		var fl *SendFlow
+		if len(*mine) > 0 {
+			fl = (*mine)[x%len(*mine)]
+		}
+		switch op >> 1 % 16 {
+		case 0:
+			if _, err := me.Dial(n.now, other.PeerID(), []netip.AddrPort{other.addr}); err != nil {
+				t.Fatal(err)
 			}
-			s := me.Session(other.PeerID())
-			mine := &sends[op&1]
-			var fl *SendFlow
-			if len(*mine) > 0 {
-				fl = (*mine)[x%len(*mine)]
+		case 1, 2:
+			if s != nil {
+				o := FlowOptions{Metadata: []byte{byte(x)}, Priority: uint8(y), TimeCritical: x&1 == 1}
+				if len(me.flows) > 0 && y&1 == 1 {
+					o.Reply = me.flows[y%len(me.flows)]
+				}
+				if g, err := s.OpenFlow(n.now, o); err == nil {
+					*mine = append(*mine, g)
+				}
 			}
-			switch op >> 1 % 16 {
-			case 0:
-				if _, err := me.Dial(n.now, other.PeerID(), []netip.AddrPort{other.addr}); err != nil {
-					t.Fatal(err)
+		case 3, 4, 5, 6:
+			if fl != nil {
+				o := SendOptions{Receipt: uint64(y)}
+				if y&1 == 1 {
+					o.Deadline = n.now.Add(time.Duration(y) * time.Millisecond)
 				}
-			case 1, 2:
-				if s != nil {
-					o := FlowOptions{Metadata: []byte{byte(x)}, Priority: uint8(y), TimeCritical: x&1 == 1}
-					if len(me.flows) > 0 && y&1 == 1 {
-						o.Reply = me.flows[y%len(me.flows)]
-					}
-					if g, err := s.OpenFlow(n.now, o); err == nil {
-						*mine = append(*mine, g)
-					}
+				_ = fl.Send(n.now, numbered(x, x*y), o)
+			}
+		case 7:
+			if fl != nil {
+				fl.Close(n.now)
+			}
+		case 8:
+			if fl != nil && y < 64 {
+				fl.Abort(n.now)
+			}
+		case 9:
+			if len(me.flows) > 0 {
+				me.flows[x%len(me.flows)].Hold(n.now, y&1 == 1)
+			}
+		case 10:
+			if len(me.flows) > 0 && y < 64 {
+				me.flows[x%len(me.flows)].Reject(n.now, uint64(y))
+			}
+		case 11:
+			if s != nil && y < 32 {
+				s.Close(n.now)
+			}
+		case 12:
+			if s != nil && y < 32 {
+				s.Abort(n.now)
+			}
+		default:
+			n.run(time.Duration(x*y) * 20 * time.Microsecond)
+		}
+	}
+	n.loss = 0
+	for _, node := range n.nodes {
+		for _, r := range node.flows {
+			r.Hold(n.now, false)
+		}
+	}
+	n.run(3 * time.Minute)
+	for _, node := range n.nodes {
+		for _, s := range []*Session{node.Session(a.PeerID()), node.Session(b.PeerID())} {
+			if s == nil || s.State() != StateOpen {
+				continue
+			}
+			if got := s.Stats().Outstanding; got != 0 || s.flightHead != nil {
+				t.Errorf("%s: %d bytes outstanding at rest", node.name, got)
+			}
+			for _, slot := range s.send {
+				if slot.flow != nil && (slot.flow.Buffered() != 0 || slot.flow.Queued() != 0 || slot.flow.lost != 0) {
+					t.Errorf("%s: a flow keeps %d bytes, %d of them unsent", node.name, slot.flow.Buffered(), slot.flow.Queued())
 				}
-			case 3, 4, 5, 6:
-				if fl != nil {
-					o := SendOptions{Receipt: uint64(y)}
-					if y&1 == 1 {
-						o.Deadline = n.now.Add(time.Duration(y) * time.Millisecond)
-					}
-					_ = fl.Send(n.now, numbered(x, x*y), o)
-				}
-			case 7:
-				if fl != nil {
-					fl.Close(n.now)
-				}
-			case 8:
-				if fl != nil && y < 64 {
-					fl.Abort(n.now)
-				}
-			case 9:
-				if len(me.flows) > 0 {
-					me.flows[x%len(me.flows)].Hold(n.now, y&1 == 1)
-				}
-			case 10:
-				if len(me.flows) > 0 && y < 64 {
-					me.flows[x%len(me.flows)].Reject(n.now, uint64(y))
-				}
-			case 11:
-				if s != nil && y < 32 {
-					s.Close(n.now)
-				}
-			case 12:
-				if s != nil && y < 32 {
-					s.Abort(n.now)
-				}
-			default:
-				n.run(time.Duration(x*y) * 20 * time.Microsecond)
+			}
+			if s.buffered != 0 {
+				t.Errorf("%s: %d bytes received and never delivered", node.name, s.buffered)
 			}
 		}
-		n.loss = 0
-		for _, node := range n.nodes {
-			for _, r := range node.flows {
-				r.Hold(n.now, false)
+	}
+}
+
+// The same with more operations than a fuzzer finds the time for in every run.
+func TestOperations(t *testing.T) {
+	for seed := range uint64(500) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		var few [12]byte // repeated operations reach further than random ones
+		for i := range few {
+			few[i] = byte(rng.Uint32())
+		}
+		ops := make([]byte, 600)
+		for i := range ops {
+			ops[i] = few[rng.IntN(1+int(seed)%len(few))]
+			if rng.IntN(10) == 0 {
+				ops[i] = byte(rng.Uint32())
 			}
 		}
-		n.run(3 * time.Minute)
-		for _, node := range n.nodes {
-			for _, s := range []*Session{node.Session(a.PeerID()), node.Session(b.PeerID())} {
-				if s == nil || s.State() != StateOpen {
-					continue
-				}
-				if got := s.Stats().Outstanding; got != 0 || s.flightHead != nil {
-					t.Errorf("%s: %d bytes outstanding at rest", node.name, got)
-				}
-				for _, slot := range s.send {
-					if slot.flow != nil && (slot.flow.Buffered() != 0 || slot.flow.Queued() != 0 || slot.flow.lost != 0) {
-						t.Errorf("%s: a flow keeps %d bytes, %d of them unsent", node.name, slot.flow.Buffered(), slot.flow.Queued())
-					}
-				}
-				if s.buffered != 0 {
-					t.Errorf("%s: %d bytes received and never delivered", node.name, s.buffered)
-				}
-			}
+		operate(t, ops)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
 		}
-	})
+	}
 }

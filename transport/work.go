@@ -65,6 +65,7 @@ func (e *Endpoint) NextWork() (*Work, bool) {
 // FinishWork takes back work that was run.
 func (e *Endpoint) FinishWork(now clock.Time, w *Work) {
 	e.input(now)
+	e.events.recycle()
 	s := w.s
 	if e.sessions.find(w.id) != s {
 		return // closed or replaced meanwhile
