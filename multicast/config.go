@@ -162,6 +162,7 @@ const (
 
 	graveTime   = time.Minute
 	endPatience = 250 * time.Millisecond // before a neighbor's word of the end is believed
+	settleTime  = 2 * time.Second        // after it, in which neighbors may name what they hold
 )
 
 // Bounds of what one neighbor can make this node hold or do.

@@ -18,8 +18,11 @@ const (
 	TypeOwn   byte = 0x52 // ours: flags, the publisher's clock, opaque data (docs/multicast.md)
 )
 
-// ownKey in the flags of our own messages marks one where decoding can start.
-const ownKey = 0x01
+// Flags of our own messages.
+const (
+	ownKey   = 0x01 // decoding can start here
+	ownKeyed = 0x02 // the publisher marks messages where decoding can start
+)
 
 // ownHeadSize is the size of the head that our own messages carry before their
 // data: flags and the publisher's clock in Unix microseconds.
@@ -84,6 +87,22 @@ func consumeFragment(b []byte) (f fragment, ok bool) {
 	}
 	f.payload = b
 	return f, true
+}
+
+// tellsKeys reports whether f gives away that its stream has key frames: a
+// player that hears of a fragment before any news of the stream still knows
+// that it has to wait for one.
+func (f *fragment) tellsKeys() bool {
+	if !f.start || len(f.payload) == 0 {
+		return false
+	}
+	switch f.typ {
+	case TypeOwn:
+		return f.payload[0]&(ownKey|ownKeyed) != 0
+	case TypeVideo:
+		return f.payload[0]>>4 != 0
+	}
+	return false
 }
 
 // isKey reports whether a player may start at f: by the mark of our own

@@ -40,6 +40,10 @@ func (p *Publication) Write(now clock.Time, m Message) error {
 	flags := byte(0)
 	if m.Key {
 		flags |= ownKey
+		p.st.keyed = true
+	}
+	if p.st.keyed {
+		flags |= ownKeyed
 	}
 	p.head = append(p.head[:0], flags)
 	p.head = binary.BigEndian.AppendUint64(p.head, uint64(m.SentAt))

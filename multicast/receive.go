@@ -46,7 +46,8 @@ func (st *stream) begin(start uint64, key bool) {
 	}
 }
 
-// beginFrom begins at what a neighbor says it holds, if that tells where.
+// beginFrom begins at what a neighbor says it holds, if that tells where. Of a
+// stream that has ended everything up to its last fragment is asked for.
 func (st *stream) beginFrom(now clock.Time, p *peer, newest uint64) {
 	switch {
 	case st.started:
@@ -65,6 +66,9 @@ func (st *stream) beginFrom(now clock.Time, p *peer, newest uint64) {
 		return
 	default:
 		st.begin(newest, false)
+	}
+	if st.ended {
+		newest = max(newest, st.last)
 	}
 	st.learnEarly(now, newest)
 }
@@ -212,6 +216,10 @@ func (st *stream) onFragment(now clock.Time, p *peer, msg []byte) {
 		st.s.counters.OutOfWindow++
 		return
 	}
+	if f.id < st.start && f.isKey() {
+		// What came first was not the beginning: fragments overtake each other.
+		st.beginEarlier(now, f.id)
+	}
 	p.have.add(f.id)
 	pulled := false
 	lag := int64(0)
@@ -270,8 +278,8 @@ func (st *stream) hold(now clock.Time, f *fragment, size int) {
 	st.stats.Fragments++
 	st.meter.fragments++
 	st.meter.bytes += uint64(size)
+	st.keyed = st.keyed || f.tellsKeys()
 	if f.isKey() {
-		st.keyed = true
 		st.key = max(st.key, f.id)
 	}
 	st.noteChange(now, f.id)

@@ -22,6 +22,8 @@ type stream struct {
 	ended    bool        // the publisher said so, or it has gone
 	last     uint64      // id of the last fragment, if ended or about to be
 	endAt    clock.Time  // when a neighbor's word that it ended is believed, 0 = nobody said so
+	settleAt clock.Time  // when players give up on an ended stream that brought them nothing
+	settled  bool        // they have
 	leaveAt  clock.Time  // when an ended stream is no longer carried
 	lastSign clock.Time  // of life from the source: a new fragment, a later epoch
 	lastNew  clock.Time  // when the newest fragment came
@@ -176,17 +178,18 @@ func (st *stream) greet(now clock.Time, p *peer) {
 	if p.refused {
 		return
 	}
-	if p.ctrlOut == 0 {
+	first := p.ctrlOut == 0
+	if first {
 		p.ctrlOut = st.s.openFlow(now, p, metaControl, p.n.Session, group.ClassControl)
 		st.s.scratch = appendDescription(st.s.scratch[:0], &st.desc)
 		st.control(now, p, st.s.scratch)
 		p.synced = false
-		if st.ended {
-			st.tellEnd(now, p)
-		}
 	}
 	if !p.synced && (p.n.Modern || p.ctrlIn != 0) {
 		st.sendAll(now, p)
+	}
+	if first && st.ended {
+		st.tellEnd(now, p) // after what there is to be had of it
 	}
 }
 
@@ -243,11 +246,13 @@ func without[T comparable](list []T, v T) []T {
 func (st *stream) hearEnd(now clock.Time, last uint64) {
 	switch {
 	case st.pub != nil || st.ended || !st.plausible(now, last):
-	case !st.active || !st.started:
+	case !st.active:
 		st.end(now, last)
 	case st.endAt == 0 && last >= st.frontier:
 		st.last, st.endAt = last, now.Add(endPatience)
-		st.learn(now, last)
+		if st.started {
+			st.learn(now, last)
+		}
 		st.tickAt = min(st.tickAt, st.endAt)
 		st.wake(st.tickAt)
 	}
@@ -268,9 +273,13 @@ func (st *stream) end(now clock.Time, last uint64) {
 	if st.started {
 		st.learn(now, last)
 	}
+	// The neighbors hear what there is to be had before they hear that it ends.
+	st.broadcast(now)
 	for _, p := range st.peers {
 		st.tellEnd(now, p)
 	}
+	st.settleAt = now.Add(settleTime)
+	st.tickAt = min(st.tickAt, st.settleAt)
 	st.wake(now)
 }
 
@@ -351,6 +360,11 @@ func (st *stream) tick(now clock.Time) {
 	if st.ended && now >= st.leaveAt {
 		st.review(now)
 		return
+	}
+	if st.ended && !st.settled {
+		if st.settled = now >= st.settleAt; !st.settled {
+			st.tickAt = min(st.tickAt, st.settleAt)
+		}
 	}
 	if st.pub == nil && !st.ended && now.Sub(st.lastSign) > st.idleTimeout() {
 		st.end(now, st.frontier)

@@ -46,6 +46,9 @@ func (p *Subscription) NextFrame() (Frame, bool) {
 	if st == nil || !st.active || !p.placed {
 		return Frame{}, false
 	}
+	if !p.delivered && st.keyed && !p.cfg.AnyFrame {
+		p.seekKey = true // which may not have been known when playing was placed
+	}
 	for {
 		if !st.win.empty() && p.cursor < st.win.low && !st.pending(p.cursor) {
 			p.overrun()
@@ -208,7 +211,16 @@ func (p *Subscription) assemble(f *fragment, end uint64) (Frame, bool) {
 // could be had was returned by NextFrame. Another publication of the same name
 // makes it false again.
 func (p *Subscription) Ended() bool {
-	return p.st != nil && p.st.ended && (!p.st.active || !p.placed || p.cursor > p.st.last)
+	st := p.st
+	switch {
+	case st == nil || !st.ended:
+		return false
+	case !st.active || st.last == 0:
+		return true
+	case !p.delivered && !st.settled:
+		return false // a neighbor may yet name a key frame to start with
+	}
+	return !p.placed || p.cursor > st.last
 }
 
 // Key identifies the publication that is played, zero if none is known.
