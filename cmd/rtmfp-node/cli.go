@@ -18,6 +18,7 @@ type cli struct {
 	Publish publishCmd `cmd:"" help:"Publish an MPEG-TS stream to a group."`
 	Play    playCmd    `cmd:"" help:"Play a stream of a group to a file, a pipe, or over HTTP."`
 	Demo    demoCmd    `cmd:"" help:"Show a whole swarm in one process, with a page to watch it."`
+	Bench   benchCmd   `cmd:"" help:"Measure the transport between two processes."`
 	Version versionCmd `cmd:"" help:"Print the program's version."`
 }
 
