@@ -100,9 +100,8 @@ func BenchmarkTransfer(b *testing.B) {
 		size int
 	}{{"1000", 1000}, {"64K", 65536}} {
 		b.Run(c.name, func(b *testing.B) {
-			t := &testing.T{}
-			n, x, y := pair(t, 1)
-			s := newShuttle(t, n, x, y)
+			n, x, y := pair(b, 1)
+			s := newShuttle(b, n, x, y)
 			f, err := x.Session(y.PeerID()).OpenFlow(n.now, FlowOptions{Metadata: []byte("x")})
 			if err != nil {
 				b.Fatal(err)

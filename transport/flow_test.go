@@ -263,7 +263,6 @@ func TestFlowControl(t *testing.T) {
 	for i := 1; i < count; i++ {
 		send(t, f, n.now, numbered(i, 1000), SendOptions{})
 	}
-	probes := 0
 	n.run(20 * time.Second)
 	if got := len(b.messages[b.flows[0]]); got > 1 {
 		t.Errorf("messages while held: got %d, want 1", got)
@@ -277,7 +276,6 @@ func TestFlowControl(t *testing.T) {
 	if f.probes == 0 {
 		t.Errorf("no buffer probes")
 	}
-	_ = probes
 	b.mute = true // the acknowledgement that opens the window is lost
 	b.flows[0].Hold(n.now, false)
 	n.run(10 * time.Millisecond)
@@ -371,13 +369,12 @@ func TestUnknownFlowOptions(t *testing.T) {
 		{nil, true},
 	} {
 		n, a, b := pair(t, 1)
-		sa, sb := n.connect(a, b)
+		_, sb := n.connect(a, b)
 		sb.handleData(n.now, wire.UserData{FlowID: 9, Sequence: 1, FSNOffset: 1, Options: c.options, Data: []byte("x")})
 		n.run(time.Second)
 		if got := sb.recv[0].state == recvRejected; got != c.reject {
 			t.Errorf("options %x: rejected %v, want %v", c.options, got, c.reject)
 		}
-		_ = sa
 	}
 }
 

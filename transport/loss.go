@@ -133,7 +133,19 @@ const tailProbes = 2 // between acknowledgements (RFC 9002 §6.2.4)
 func (s *Session) armTail(now clock.Time) {
 	s.tailAt = clock.Never
 	wait := s.rtt.tail()
-	if s.flightTail == nil || s.tailProbe >= tailProbes || wait == 0 || wait >= s.rtt.erto {
+	if s.flightTail == nil || s.tailProbe >= tailProbes || wait == 0 {
+		return
+	}
+	if s.flightHead.packet == s.flightTail.packet {
+		// A single packet may have to wait for its acknowledgement (RFC 8985
+		// §7.2 allows the worst case for that).
+		if s.flightTail.flow.critical {
+			wait = max(wait, s.rtt.srtt+criticalAck+tailMargin)
+		} else {
+			wait = max(wait, s.rtt.srtt+delayedAck+tailMargin)
+		}
+	}
+	if wait >= s.rtt.erto {
 		return
 	}
 	s.tailAt = max(s.flightTail.sentAt.Add(wait<<s.tailProbe), now)

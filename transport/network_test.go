@@ -18,7 +18,7 @@ import (
 // datagram takes the latency, or is lost, repeated, or late by chance. The same
 // seed gives the same run.
 type network struct {
-	t       *testing.T
+	t       testing.TB
 	now     clock.Time
 	rng     *rand.Rand
 	nodes   []*testNode
@@ -78,7 +78,7 @@ type finished struct {
 	w  *Work
 }
 
-func newNetwork(t *testing.T, seed uint64) *network {
+func newNetwork(t testing.TB, seed uint64) *network {
 	return &network{t: t, rng: rand.New(rand.NewPCG(seed, 7)), latency: 10 * time.Millisecond, now: clock.Time(time.Hour)}
 }
 
@@ -126,7 +126,7 @@ func (n *network) add(name string, options crypto.IdentityOptions, change func(*
 }
 
 // pair is two modern nodes.
-func pair(t *testing.T, seed uint64) (n *network, a, b *testNode) {
+func pair(t testing.TB, seed uint64) (n *network, a, b *testNode) {
 	n = newNetwork(t, seed)
 	return n, n.add("a", modern, nil), n.add("b", modern, nil)
 }

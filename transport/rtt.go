@@ -130,8 +130,8 @@ func (r *rtt) heard(now clock.Time, h wire.Header, lag time.Duration) {
 			// Both ends round down: the truth is from two ticks below to one above.
 			least, most := time.Duration(max(int(ticks)-2, 0))*tick, time.Duration(ticks+1)*tick
 			switch {
-			case lag != 0:
-				r.sample(min(max(lag, least), most))
+			case lag != 0 && lag <= most: // the acknowledgement did not wait
+				r.sample(max(lag, least))
 			case r.srtt == 0 || r.rough:
 				r.sample(max(time.Duration(ticks)*tick, tick/2))
 			case r.srtt < least:
