@@ -11,6 +11,7 @@ func FuzzCertificate(f *testing.F) {
 	for _, o := range []IdentityOptions{{}, {Hostname: "h"}, {Groups: []DHGroup{Group2}, Ephemeral: true}} {
 		f.Add(newIdentity(f, 1, o).Certificate(), EPDForURL("rtmfp://h"))
 	}
+	f.Add(newIdentity(f, 1, IdentityOptions{Sign: true, Ephemeral: true}).Certificate(), []byte{})
 	f.Add([]byte{2, 0x15, 2, 0, 5, 1, 2, 3, 4, 5}, []byte{1, 0})
 	f.Fuzz(func(t *testing.T, b, epd []byte) {
 		c, err := ParseCertificate(b)
@@ -68,8 +69,11 @@ func FuzzKeying(f *testing.F) {
 	modern := newIdentity(f, 1, IdentityOptions{})
 	legacy := newIdentity(f, 2, IdentityOptions{Groups: []DHGroup{Group2}})
 	ephemeral := newIdentity(f, 3, IdentityOptions{Groups: []DHGroup{Group2}, Ephemeral: true})
-	allow := Policy{AllowLegacy: true, HMAC: OnRequest, SSEQ: OnRequest}
-	all := []*Identity{modern, legacy, ephemeral}
+	anonymous := newIdentity(f, 4, IdentityOptions{Ephemeral: true})
+	signer := newIdentity(f, 5, IdentityOptions{Sign: true})
+	allow := Policy{AllowLegacy: true, HMAC: OnRequest, SSEQ: OnRequest, Hybrid: HybridOffer}
+	all := []*Identity{modern, legacy, ephemeral, anonymous}
+	simulated := Policy{Simulation: true}
 	for _, id := range all {
 		in, err := id.Initiate(seedOf(1), id.Parsed(), allow)
 		if err != nil {
@@ -82,7 +86,15 @@ func FuzzKeying(f *testing.F) {
 		f.Add(in.Component())
 		f.Add(skrc)
 	}
+	f.Add(element.AppendOption(nil, keySimulation, make([]byte, 32)))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, _, err := modern.Respond(seedOf(3), signer.Parsed(), b, allow); err == nil {
+			t.Errorf("%x is taken from one who signs", b)
+		}
+		_, k, err := modern.Respond(seedOf(3), modern.Parsed(), b, simulated)
+		if err == nil {
+			seal(k, []byte("x"), 1)
+		}
 		for _, id := range all {
 			if skrc, k, err := id.Respond(seedOf(3), id.Parsed(), b, allow); err == nil {
 				if k == nil || len(skrc) == 0 {
@@ -137,6 +149,10 @@ func FuzzOpen(f *testing.F) {
 func FuzzIdentityText(f *testing.F) {
 	text, err := newIdentity(f, 1, IdentityOptions{}).MarshalText()
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	if text, err = newIdentity(f, 2, IdentityOptions{Sign: true, Modern: true, Groups: []DHGroup{Group2}}).MarshalText(); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(text)

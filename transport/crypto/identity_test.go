@@ -17,6 +17,8 @@ func TestIdentityText(t *testing.T) {
 		"both":      {Modern: true, Groups: []DHGroup{Group14, Group2}, Hostname: "h"},
 		"legacy":    {Groups: []DHGroup{Group2}},
 		"ephemeral": {Groups: []DHGroup{Group2, Group14}, Ephemeral: true},
+		"anonymous": {Ephemeral: true},
+		"large":     {Groups: []DHGroup{Group16, Group5}},
 	} {
 		id := newIdentity(t, 1, o)
 		text, err := id.MarshalText()
@@ -36,6 +38,32 @@ func TestIdentityText(t *testing.T) {
 		p := Policy{AllowLegacy: true}
 		ki, kr := agree(t, &got, peer, p, p)
 		exchange(t, ki, kr)
+	}
+}
+
+// The signing key goes into the file with the others, and is checked like them.
+func TestIdentityTextOfSigner(t *testing.T) {
+	a, b := newIdentity(t, 1, IdentityOptions{Sign: true}), newIdentity(t, 2, IdentityOptions{Sign: true})
+	text, err := a.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Identity
+	if err := got.UnmarshalText(text); err != nil || !got.signing.Equal(a.signing) || got.PeerID() != a.PeerID() {
+		t.Errorf("read back: %v, key %x, want %x", err, got.signing, a.signing)
+	}
+	for name, wrong := range map[string]*Identity{
+		"a foreign key":        {certificate: a.certificate, x25519: a.x25519, signing: b.signing},
+		"no key":               {certificate: a.certificate, x25519: a.x25519},
+		"a key that is unsaid": {certificate: newIdentity(t, 3, IdentityOptions{}).certificate, x25519: newIdentity(t, 3, IdentityOptions{}).x25519, signing: a.signing},
+	} {
+		text, err := wrong.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := new(Identity).UnmarshalText(text); !errors.Is(err, ErrIdentity) {
+			t.Errorf("%s: got %v, want ErrIdentity", name, err)
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ func (k *aeadKeys) received(by generation, number uint64) {
 		u.previous, k.receive, u.following = k.receive.cipher, *u.following, nil
 		u.receiveGeneration++
 		u.first = number
-		if u.sendGeneration != u.receiveGeneration {
+		if u.sendGeneration < u.receiveGeneration {
 			k.updateSend()
 		}
 	case currentGeneration:
