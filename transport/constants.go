@@ -10,6 +10,7 @@ const (
 	redirectThreshold   = 24                      // RFC 7016 §3.5.1.1.1: REDIRECT_THRESHOLD, candidates in all
 
 	cookieLifetime = 120 * time.Second // RFC 7016 §3.5.1.1.2: not less than 95 s
+	yieldPeriod    = 2 * time.Second   // how long the loser of glare waits for the other session: one repetition of its IIKeying; our choice
 	glareWindow    = 5 * time.Second   // how long an open session still counts as simultaneous with another; our choice
 
 	initialERTO = 3 * time.Second        // RFC 7016 §3.5.2.2

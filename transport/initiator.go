@@ -129,6 +129,8 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 	head := wire.AppendHeader(buf[:4+e.defaultKeys.Headroom()],
 		wire.Header{Mode: wire.ModeStartup, HasTimestamp: true, Timestamp: timestamp(now)})
 	switch {
+	case now < st.yieldUntil:
+		next = st.yieldUntil
 	case s.state == StateIHelloSent:
 		for i := range st.candidates {
 			c := &st.candidates[i]

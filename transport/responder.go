@@ -101,7 +101,8 @@ func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.II
 		e.drop(from, DropCertificate)
 		return
 	}
-	if other := e.peers[cert.PeerID()]; other != nil && other.outranks(now, from, cert, id) {
+	other := e.peers[cert.PeerID()]
+	if other != nil && other.outranks(now, from, cert, id) {
 		e.drop(from, DropGlare)
 		return
 	}
@@ -109,6 +110,9 @@ func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.II
 	if s == nil {
 		e.drop(from, DropLimit)
 		return
+	}
+	if other != nil {
+		other.yield(now, cert)
 	}
 	s.peer, s.addr, s.far, s.keying = cert.PeerID(), from, c.SessionID, id
 	s.startup = &startup{began: now, busy: true}
@@ -156,6 +160,17 @@ func (s *Session) outranks(now clock.Time, from netip.AddrPort, far *crypto.Cert
 		return now.Sub(s.openedAt) < glareWindow
 	default:
 		return false
+	}
+}
+
+// yield silences an opening session that has lost in glare: "abort and destroy
+// the near opening session" (RFC 7016 §3.5.1.3). An IIKeying that comes after
+// the far end's own is open makes some far ends drop that one as stale, with all
+// that is queued on it. Since anybody can send an IIKeying with somebody's
+// certificate, it is for a while and once; confirm does the rest.
+func (s *Session) yield(now clock.Time, far *crypto.Certificate) {
+	if st := s.startup; st != nil && s.initiator && st.yieldUntil == 0 && !s.e.cfg.Identity.Parsed().Prevails(far) {
+		st.yieldUntil = now.Add(yieldPeriod)
 	}
 }
 

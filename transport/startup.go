@@ -24,6 +24,7 @@ type startup struct {
 	keyingAt      clock.Time    // of the next IIKeying
 	keyingWait    time.Duration // until the one after
 	keyingSent    clock.Time    // of the last IIKeying
+	yieldUntil    clock.Time    // the far end prevailed in glare: nothing is sent before; 0 if it did not
 
 	// Responder.
 	rikeying []byte // the answer, for repetition
