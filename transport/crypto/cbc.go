@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/binary"
 	"fmt"
 	"hash"
 	"math"
@@ -219,7 +220,11 @@ func decryptCBC(block cipher.Block, b []byte) {
 // checksum is the Internet checksum, except that an odd last byte is "the lower
 // 8 bits of a 16-bit word whose upper 8 bits are 0" (RFC 7425 §4.7.3.1).
 func checksum(b []byte) uint16 {
-	var sum uint64
+	var sum uint64 // of words of any size: folding them is all the same
+	for ; len(b) >= 8; b = b[8:] {
+		v := binary.BigEndian.Uint64(b)
+		sum += v>>32 + v&math.MaxUint32
+	}
 	for ; len(b) >= 2; b = b[2:] {
 		sum += uint64(b[0])<<8 | uint64(b[1])
 	}

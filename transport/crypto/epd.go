@@ -32,6 +32,21 @@ func EPDForURL(url string) []byte {
 	return element.AppendOption(nil, epdAncillary, []byte(url))
 }
 
+// Append appends the endpoint discriminator; of nothing but a fingerprint, in
+// the canonical form.
+func (e EPD) Append(b []byte) []byte {
+	if e.HasHostname {
+		b = element.AppendOption(b, epdHostname, e.Hostname)
+	}
+	if e.HasAncillary {
+		b = element.AppendOption(b, epdAncillary, e.Ancillary)
+	}
+	if e.HasFingerprint {
+		b = element.AppendOption(b, epdFingerprint, e.Fingerprint[:])
+	}
+	return b
+}
+
 // ParseEPD takes an endpoint discriminator apart. It is false if epd is
 // malformed or repeats an option that "MUST NOT occur more than once".
 func ParseEPD(epd []byte) (e EPD, ok bool) {

@@ -227,6 +227,28 @@ func TestChecksum(t *testing.T) {
 			t.Errorf("checksum(%x): got %#04x, want %#04x", c.b, got, c.want)
 		}
 	}
+	// Against the definition, at every length and with many carries.
+	rng := rand.New(rand.NewPCG(5, 6))
+	for n := range 1500 {
+		b := bytes.Repeat([]byte{0xff}, n)
+		for range n / 3 {
+			b[rng.IntN(n)] = byte(rng.Uint32())
+		}
+		sum := 0
+		for i, v := range b {
+			if i%2 == 0 && i+1 < n {
+				sum += int(v) << 8
+			} else {
+				sum += int(v)
+			}
+			if sum > 0xffff {
+				sum -= 0xffff
+			}
+		}
+		if got := checksum(b); got != ^uint16(sum) {
+			t.Fatalf("checksum of %d bytes: got %#04x, want %#04x", n, got, ^uint16(sum))
+		}
+	}
 }
 
 func TestSealAndOpenDoNotAllocate(t *testing.T) {

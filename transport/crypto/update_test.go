@@ -7,10 +7,15 @@ import (
 	"testing"
 )
 
-// modernPair returns both ends of a session under a policy.
+// modernPair returns both ends of a session under a policy, without a handshake.
 func modernPair(t testing.TB, p Policy) (a, b *SessionKeys) {
 	t.Helper()
-	return agree(t, newIdentity(t, 1, IdentityOptions{}), newIdentity(t, 2, IdentityOptions{}), p, p)
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	s := modernSchedule([]byte("secrets"), [32]byte{1})
+	suite := p.choose(allSuites)
+	return s.keys(true, suite, false, &p), s.keys(false, suite, false, &p)
 }
 
 // deliver seals one packet and opens it at the other end.
