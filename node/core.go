@@ -42,6 +42,8 @@ type Core struct {
 	flows table[sendFlow]
 	recvs table[recvFlow]
 
+	early []earlyFlow // of streams, before their senders were greeted
+
 	dials   []dial // links that groups asked for and do not have yet
 	ready   []dial // of these, the ones that an open session answers
 	orphans []orphan

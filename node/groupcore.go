@@ -18,10 +18,11 @@ type GroupCore struct {
 	spec    *group.Spec
 	group   *group.Group
 	streams *multicast.Service
+	greeted map[group.LinkID]bool // the links of neighbors, as the streams know them
 }
 
 func newGroupCore(c *Core, spec *group.Spec) *GroupCore {
-	g := &GroupCore{core: c, spec: spec}
+	g := &GroupCore{core: c, spec: spec, greeted: map[group.LinkID]bool{}}
 	g.group = group.New(group.Config{
 		Spec:          spec,
 		Self:          group.PeerID(c.ID()),
@@ -79,8 +80,11 @@ func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 			Session: ev.Session,
 			Modern:  ev.Features&group.FeatureMulticast != 0,
 		})
+		g.greeted[ev.Link] = true
+		g.core.takeEarly(now, ev.Link, g)
 		g.core.report(CoreEvent{Kind: EventNeighborUp, Group: g, Peer: PeerID(ev.Peer)})
 	case group.NeighborDown:
+		delete(g.greeted, ev.Link)
 		g.streams.NeighborDown(now, ev.Link)
 		g.core.report(CoreEvent{Kind: EventNeighborDown, Group: g, Peer: PeerID(ev.Peer)})
 	case group.Joined:

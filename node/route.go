@@ -141,6 +141,7 @@ func (c *Core) sessionClosed(now clock.Time, s *transport.Session) {
 
 // forgetFlows removes the handles of a link that has gone.
 func (c *Core) forgetFlows(id group.LinkID) {
+	c.forgetEarly(id)
 	for i := range c.flows.rows {
 		if r := &c.flows.rows[i]; r.used && r.value.link == id {
 			c.flows.remove(r.gen<<slotBits | uint32(i))
@@ -167,8 +168,11 @@ func (c *Core) flowOpen(now clock.Time, s *transport.Session, f *transport.RecvF
 			f.Reject(now, rejectUnknown)
 			return
 		}
-		recv := c.addRecv(f, id, sf.owner, kind)
-		c.answerFlow(now, f, recv, sf.owner.flowOpened(now, kind, id, recv, metadata, group.FlowID(handle(assoc.User))))
+		if kind == flowStream && !sf.owner.greeted[id] {
+			c.keepEarly(now, earlyFlow{f, id, sf.owner})
+			return
+		}
+		c.offerFlow(now, f, id)
 		return
 	}
 	if kind != flowGroup { // these alone say in their first message what they are for
@@ -177,6 +181,19 @@ func (c *Core) flowOpen(now clock.Time, s *transport.Session, f *transport.RecvF
 	}
 	c.addRecv(f, id, nil, kind)
 	f.Accept(now, true)
+}
+
+// offerFlow gives a flow that answers one of ours to the group of that one.
+func (c *Core) offerFlow(now clock.Time, f *transport.RecvFlow, id group.LinkID) {
+	reply := handle(f.Reply().User)
+	sf := c.flows.get(reply)
+	if sf == nil {
+		f.Reject(now, rejectUnknown)
+		return
+	}
+	owner, kind := sf.owner, kindOf(f.Metadata())
+	recv := c.addRecv(f, id, owner, kind)
+	c.answerFlow(now, f, recv, owner.flowOpened(now, kind, id, recv, f.Metadata(), group.FlowID(reply)))
 }
 
 func (c *Core) addRecv(f *transport.RecvFlow, on group.LinkID, owner *GroupCore, kind flowKind) group.RecvID {
@@ -192,6 +209,9 @@ func (c *Core) answerFlow(now clock.Time, f *transport.RecvFlow, recv group.Recv
 		return
 	}
 	f.Accept(now, d == group.InOrder)
+	if d == group.AsReceived {
+		f.AsReceived(now) // one that was held is accepted already
+	}
 }
 
 func (c *Core) message(now clock.Time, f *transport.RecvFlow, msg []byte) {
@@ -240,6 +260,7 @@ func (c *Core) claim(now clock.Time, f *transport.RecvFlow, r *recvFlow, msg []b
 func (c *Core) flowDone(now clock.Time, f *transport.RecvFlow) {
 	r := c.recvs.get(handle(f.User))
 	if r == nil {
+		c.endEarly(f)
 		return
 	}
 	owner, kind := r.owner, r.kind
