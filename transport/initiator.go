@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
@@ -156,10 +157,7 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 			st.keyingWait = backOff(st.keyingWait)
 			st.keyingSent = now
 			to = s.addr
-			chunk = wire.IIKeying{
-				SessionID: s.id, CookieEcho: st.cookie,
-				Certificate: e.cfg.Identity.Certificate(), SKIC: st.initiation.Component(),
-			}.Append(head)
+			chunk = append(head, st.iikeying...)
 		}
 	}
 	if chunk == nil {
@@ -246,7 +244,7 @@ func (e *Endpoint) handleRHello(now clock.Time, from netip.AddrPort, c wire.RHel
 	st.busy = true
 	st.keyingAt, st.keyingWait = now, helloInterval
 	w := e.newWork(s, workInitiate)
-	w.far = cert
+	w.far, w.cookie = cert, st.cookie
 	e.random(w.seed[:])
 }
 
@@ -262,7 +260,7 @@ func (s *Session) initiated(now clock.Time, w *Work) {
 		s.fail(fmt.Errorf("%w: %w", ErrCrypto, w.err), nil)
 		return
 	}
-	s.startup.initiation, s.startup.busy = w.initiation, false
+	s.startup.initiation, s.startup.iikeying, s.startup.busy = w.initiation, w.keying, false
 	s.startup.keyingAt = now
 	s.wake()
 }
@@ -271,13 +269,25 @@ func (s *Session) initiated(now clock.Time, w *Work) {
 // SHOULD NOT change the cookie for a session more than once" (RFC 7016 §3.5.1.2).
 func (s *Session) handleCookieChange(now clock.Time, c wire.CookieChange) {
 	st := s.startup
-	if st.cookieChanged || !bytes.Equal(c.OldCookie, st.cookie) || len(c.NewCookie) > maxCookie {
+	if st.initiation == nil || st.busy || st.cookieChanged || !bytes.Equal(c.OldCookie, st.cookie) || len(c.NewCookie) > maxCookie {
 		s.e.drop(s.addr, DropState)
 		return
 	}
 	st.cookieChanged = true
 	st.cookie = bytes.Clone(c.NewCookie)
-	st.keyingAt = now
+	st.busy = true
+	w := s.e.newWork(s, workSign)
+	w.initiation, w.cookie = st.initiation, st.cookie
+}
+
+// signed sends the IIKeying with the other cookie: "constructs and signs a new
+// IIKeying chunk" (RFC 7016 §3.5.1.2).
+func (s *Session) signed(now clock.Time, w *Work) {
+	if s.state != StateKeyingSent {
+		return
+	}
+	s.startup.iikeying, s.startup.busy = w.keying, false
+	s.startup.keyingAt = now
 	s.wake()
 }
 
@@ -293,7 +303,8 @@ func (s *Session) handleRIKeying(now clock.Time, from netip.AddrPort, c wire.RIK
 	s.rtt.guess(now.Sub(st.keyingSent))
 	st.busy = true
 	w := s.e.newWork(s, workComplete)
-	w.initiation, w.farID, w.component = st.initiation, c.SessionID, bytes.Clone(c.SKRC)
+	w.initiation = st.initiation
+	w.answer, _ = wire.ParseRIKeying(slices.Concat(c.Signed, c.Signature)) // a copy
 	w.timestamp, w.stamped = h.Timestamp, h.HasTimestamp
 }
 
@@ -310,7 +321,7 @@ func (s *Session) completed(now clock.Time, w *Work) {
 		s.wake()
 		return
 	}
-	s.keys, s.far = w.keys, w.farID
+	s.keys, s.far = w.keys, w.answer.SessionID
 	if w.stamped {
 		s.rtt.heardTimestamp(now, w.timestamp)
 	}

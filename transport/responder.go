@@ -1,10 +1,10 @@
 package transport
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -121,7 +121,8 @@ func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.II
 	s.arm(s.stateAt)
 	e.pending[id] = s
 	w := e.newWork(s, workRespond)
-	w.far, w.component = cert, bytes.Clone(c.SKIC)
+	w.far = cert
+	w.offer, _ = wire.ParseIIKeying(slices.Concat(c.Signed, c.Signature)) // a copy
 	e.random(w.seed[:])
 }
 
@@ -189,7 +190,7 @@ func (s *Session) responded(now clock.Time, w *Work) {
 	s.state = StateOpen
 	s.nearPrevails = s.e.cfg.Identity.Parsed().Prevails(w.far)
 	s.startup.busy = false
-	s.startup.rikeying = wire.RIKeying{SessionID: s.id, SKRC: w.skrc}.Append(nil)
+	s.startup.rikeying = w.keying
 	s.congestion.init(s.e.cfg.MTU)
 	s.pacer.init(now, s.e.cfg.MTU)
 	s.answer(now, s.addr)

@@ -20,6 +20,7 @@ type startup struct {
 	cookie        []byte
 	cookieChanged bool
 	initiation    *crypto.Initiation
+	iikeying      []byte        // the chunk, identical in each repetition
 	busy          bool          // public-key work is under way
 	keyingAt      clock.Time    // of the next IIKeying
 	keyingWait    time.Duration // until the one after

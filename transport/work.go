@@ -3,6 +3,7 @@ package transport
 import (
 	"rtmfp/internal/clock"
 	"rtmfp/transport/crypto"
+	"rtmfp/transport/wire"
 )
 
 // Work is public-key work of one handshake. The driver gets it from NextWork,
@@ -18,35 +19,53 @@ type Work struct {
 	seed     crypto.Seed
 	far      *crypto.Certificate
 
-	component  []byte // SKIC or SKRC of the far end
-	farID      uint32
+	cookie     []byte        // to be echoed
+	offer      wire.IIKeying // of the far end
+	answer     wire.RIKeying // likewise
 	initiation *crypto.Initiation
 	timestamp  uint16 // of the RIKeying
 	stamped    bool
 
-	keys *crypto.SessionKeys
-	skrc []byte
-	err  error
+	keys   *crypto.SessionKeys
+	keying []byte // IIKeying or RIKeying chunk to be sent
+	err    error
 }
 
 type workKind uint8
 
 const (
-	workInitiate workKind = iota // certificate → SKIC
-	workComplete                 // SKRC → keys
-	workRespond                  // SKIC → SKRC and keys
+	workInitiate workKind = iota // certificate → IIKeying
+	workSign                     // another cookie → another IIKeying with the same SKIC
+	workComplete                 // RIKeying → keys
+	workRespond                  // IIKeying → RIKeying and keys
 )
 
 // Run does the work. It touches nothing but w.
 func (w *Work) Run() {
 	switch w.kind {
 	case workInitiate:
-		w.initiation, w.err = w.identity.Initiate(w.seed, w.far, w.policy)
+		if w.initiation, w.err = w.identity.Initiate(w.seed, w.far, w.policy); w.err == nil {
+			w.sign()
+		}
+	case workSign:
+		w.sign()
 	case workComplete:
-		w.keys, w.err = w.initiation.Complete(w.component)
+		w.keys, w.err = w.initiation.CompleteSigned(w.answer.SKRC, w.answer.Signed, w.answer.Signature)
 	case workRespond:
-		w.skrc, w.keys, w.err = w.identity.Respond(w.seed, w.far, w.component, w.policy)
+		c := wire.RIKeying{SessionID: w.id}
+		c.SKRC, w.keys, w.err = w.identity.RespondSigned(w.seed, w.far, w.offer.SKIC, w.offer.Signed, w.offer.Signature, w.policy)
+		if w.err == nil {
+			c.Signature = w.identity.SignRIKeying(w.far, c.AppendSigned(nil, w.offer.SKIC))
+			w.keying = c.Append(nil)
+		}
 	}
+}
+
+// sign makes the IIKeying.
+func (w *Work) sign() {
+	c := wire.IIKeying{SessionID: w.id, CookieEcho: w.cookie, Certificate: w.identity.Certificate(), SKIC: w.initiation.Component()}
+	c.Signature = w.initiation.Sign(c.AppendSigned(nil))
+	w.keying = c.Append(nil)
 }
 
 // NextWork returns the oldest work that was not returned yet. MaxOpening bounds
@@ -73,6 +92,8 @@ func (e *Endpoint) FinishWork(now clock.Time, w *Work) {
 	switch w.kind {
 	case workInitiate:
 		s.initiated(now, w)
+	case workSign:
+		s.signed(now, w)
 	case workComplete:
 		s.completed(now, w)
 	case workRespond:
