@@ -6,8 +6,19 @@ import "time"
 const (
 	ultimateOpenTimeout = 95 * time.Second        // RFC 7016 §3.5.1.1.1
 	helloInterval       = 250 * time.Millisecond  // until the second attempt; our choice
+	helloTwin           = 100 * time.Millisecond  // between the two packets of an attempt; our choice
 	helloBackoff        = 1500 * time.Millisecond // RFC 7016 §3.5.1.1.1: added to the interval between attempts
 	redirectThreshold   = 24                      // RFC 7016 §3.5.1.1.1: REDIRECT_THRESHOLD, candidates in all
+
+	parallelOffset = 50 * time.Millisecond // between candidates of one list; our choice
+
+	fragmentProgress = time.Second            // RFC 7016 §3.4: "progressing if at least one new fragment for it was received in the last second"
+	fragmentLifetime = 60 * time.Second       // RFC 7016 §3.4: "up to 60 seconds to completely receive a fragmented packet"
+	fragmentPause    = 200 * time.Millisecond // RFC 7016 §3.4: "four packets per distinct endpoint every 200 ms"
+	fragmentBurst    = 4                      // RFC 7016 §3.4, in packets
+	fragmentBytes    = 4380                   // RFC 7016 §3.4: in the same time
+	maxFragments     = 16                     // of one packet; our choice
+	maxStartupPacket = 8192                   // in bytes: more than the largest certificates and components together; our choice
 
 	cookieLifetime = 120 * time.Second // RFC 7016 §3.5.1.1.2: not less than 95 s
 	yieldPeriod    = 2 * time.Second   // how long the loser of glare waits for the other session: one repetition of its IIKeying; our choice

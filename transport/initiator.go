@@ -82,7 +82,7 @@ func (s *Session) AddCandidate(now clock.Time, addr netip.AddrPort) {
 	if !usable(addr) || s.candidate(addr) != nil {
 		return
 	}
-	s.startup.candidates = append(s.startup.candidates, candidate{addr: addr, at: now, wait: helloInterval})
+	s.startup.candidates = append(s.startup.candidates, candidate{addr, attempts{at: now}})
 	s.wake()
 }
 
@@ -139,8 +139,7 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 				next = min(next, c.at)
 				continue
 			}
-			c.at = now.Add(c.wait)
-			c.wait = backOff(c.wait)
+			c.sent(now)
 			to = c.addr
 			chunk = wire.IHello{EPD: st.epd, Tag: st.tag[:]}.Append(head)
 			// Padding lets the responder answer in full: its reply is never
@@ -152,10 +151,10 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 			break
 		}
 	case st.initiation != nil && !st.busy:
-		if next = st.keyingAt; next <= now {
-			st.keyingAt = now.Add(st.keyingWait)
-			st.keyingWait = backOff(st.keyingWait)
-			st.keyingSent = now
+		if next = st.keying.at; next <= now {
+			if st.keying.sent(now) {
+				st.keyingSent = now
+			}
 			to = s.addr
 			chunk = append(head, st.iikeying...)
 		}
@@ -242,7 +241,7 @@ func (e *Endpoint) handleRHello(now clock.Time, from netip.AddrPort, c wire.RHel
 	st := s.startup
 	st.cookie = bytes.Clone(c.Cookie)
 	st.busy = true
-	st.keyingAt, st.keyingWait = now, helloInterval
+	st.keying = attempts{at: now}
 	w := e.newWork(s, workInitiate)
 	w.far, w.cookie = cert, st.cookie
 	e.random(w.seed[:])
@@ -261,7 +260,7 @@ func (s *Session) initiated(now clock.Time, w *Work) {
 		return
 	}
 	s.startup.initiation, s.startup.iikeying, s.startup.busy = w.initiation, w.keying, false
-	s.startup.keyingAt = now
+	s.startup.keying.at = now
 	s.wake()
 }
 
@@ -287,7 +286,7 @@ func (s *Session) signed(now clock.Time, w *Work) {
 		return
 	}
 	s.startup.iikeying, s.startup.busy = w.keying, false
-	s.startup.keyingAt = now
+	s.startup.keying.at = now
 	s.wake()
 }
 

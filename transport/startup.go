@@ -2,7 +2,6 @@ package transport
 
 import (
 	"net/netip"
-	"time"
 
 	"rtmfp/internal/clock"
 	"rtmfp/transport/crypto"
@@ -20,12 +19,11 @@ type startup struct {
 	cookie        []byte
 	cookieChanged bool
 	initiation    *crypto.Initiation
-	iikeying      []byte        // the chunk, identical in each repetition
-	busy          bool          // public-key work is under way
-	keyingAt      clock.Time    // of the next IIKeying
-	keyingWait    time.Duration // until the one after
-	keyingSent    clock.Time    // of the last IIKeying
-	yieldUntil    clock.Time    // the far end prevailed in glare: nothing is sent before; 0 if it did not
+	iikeying      []byte     // the chunk, identical in each repetition
+	busy          bool       // public-key work is under way
+	keying        attempts   // to send the IIKeying
+	keyingSent    clock.Time // of the last IIKeying
+	yieldUntil    clock.Time // the far end prevailed in glare: nothing is sent before; 0 if it did not
 
 	// Responder.
 	rikeying []byte // the answer, for repetition
@@ -35,8 +33,7 @@ type startup struct {
 // (RFC 7016 §3.5.1.1.1).
 type candidate struct {
 	addr netip.AddrPort
-	at   clock.Time // of the next IHello
-	wait time.Duration
+	attempts
 }
 
 // tagSize is the size of the tags of our IHellos: "cryptographically
@@ -49,11 +46,6 @@ const maxTag = 64
 
 // keyingID tells IIKeyings apart: a hash of session id, certificate, and SKIC.
 type keyingID [16]byte
-
-// backOff returns the interval after one of the given length: "with not less
-// than 1.5 seconds added to the interval between each attempt"
-// (RFC 7016 §3.5.1.1.1). That makes eleven attempts within the open timeout.
-func backOff(wait time.Duration) time.Duration { return wait + helloBackoff }
 
 // handleStartup takes a datagram of the startup pseudo-session.
 func (e *Endpoint) handleStartup(now clock.Time, from netip.AddrPort, b []byte) {
