@@ -270,7 +270,7 @@ func (st *stream) onFragment(now clock.Time, p *peer, msg []byte) {
 		st.slices[f.id%numSlices].noteLag(lag)
 	}
 	st.hold(now, &f, len(msg))
-	st.push(now, f.id, st.win.get(f.id), p)
+	st.push(now, f.id, msg, p)
 }
 
 // hold notes a fragment that has come into the window.

@@ -191,6 +191,11 @@ func (p *Subscription) assemble(f *fragment, end uint64) (Frame, bool) {
 		fr.SentAt = int64(binary.BigEndian.Uint64(payload[1:]))
 		payload = payload[ownHeadSize:]
 	}
+	if end == f.id {
+		fr.Data = append(make([]byte, 0, len(payload)), payload...)
+		return fr, true
+	}
+	head := len(f.payload) - len(payload)
 	size := len(payload)
 	for id := f.id + 1; id <= end; id++ {
 		piece, ok := consumeFragment(st.win.get(id))
@@ -199,10 +204,11 @@ func (p *Subscription) assemble(f *fragment, end uint64) (Frame, bool) {
 		}
 		size += len(piece.payload)
 	}
-	fr.Data = append(make([]byte, 0, size), payload...)
-	for id := f.id + 1; id <= end; id++ {
+	fr.Data = make([]byte, 0, size)
+	for id := f.id; id <= end; id++ {
 		piece, _ := consumeFragment(st.win.get(id))
-		fr.Data = append(fr.Data, piece.payload...)
+		fr.Data = append(fr.Data, piece.payload[head:]...)
+		head = 0
 	}
 	return fr, true
 }

@@ -2,33 +2,51 @@ package multicast
 
 import (
 	"encoding/binary"
+	"time"
 
 	"rtmfp/internal/clock"
 )
 
 // Sizes of the window's storage.
 const (
-	slabBits    = 15 // of an offset in a slab
-	slabSize    = 1 << slabBits
-	recordHead  = 8 + 8 + 2 // id, arrival, length
-	maxFragment = 8 << 10   // bytes of a fragment message; ours are below 1 KiB
+	pageSize    = 4 << 10 // bytes
+	recordHead  = 2       // length
+	recordAlign = 2       // so that a position plus one is never 0
+	maxFragment = 8 << 10 // bytes of a fragment message; ours are below 1 KiB
+
+	// arrivalSpan is how far apart in time two fragments may have come that
+	// leave the window together.
+	arrivalSpan = 100 * time.Millisecond
 )
 
+type page [pageSize]byte
+
 // window is the cache of one stream: the fragments of the last seconds as they
-// came from the wire, in slabs in the order of arrival, with an index by id.
-// What is kept of a fragment apart from its bytes is 18 bytes in the slab and
-// 4 in the index. Slabs are used again, so a running stream allocates nothing.
+// came from the wire, one after the other in a log that is kept in pages, with
+// an index by id. Beside its bytes a fragment takes two or three in the log and
+// four in the index, and a page is not left before it is full, so what is held
+// is nearly all payload. Pages are used again, so a running stream allocates
+// nothing.
 type window struct {
-	slabs    [][]byte // oldest first; the last one is being filled
-	firstSeq uint32   // sequence number of slabs[0]
-	headOff  int      // of the oldest record in slabs[0]
-	spare    []byte
+	pages      []*page // the one of position p is at p/pageSize modulo their number, a power of two
+	head, tail uint64  // positions of the oldest record, and of the next one
+	spare      []*page
+	taken      int       // pages since evict last ran
+	arrivals   []arrival // oldest first
+	since      clock.Time
+	joined     []byte // a fragment that lies in two pages or more, made whole
 
 	index    []uint32 // by id modulo its length: position + 1, 0 = not held
 	maxSpan  uint64
 	low, top uint64 // the lowest and highest id held; low > top if none is
 	count    int
 	bytes    int
+}
+
+// arrival says when the records before end, and after the arrival before, came.
+type arrival struct {
+	end  uint64
+	last clock.Time
 }
 
 func newWindow(maxSpan int) window {
@@ -42,43 +60,69 @@ func (w *window) has(id uint64) bool {
 }
 
 // get returns the fragment message of an id, nil if it is not held. The bytes
-// stay valid until the next put or evict.
+// stay valid until the next call of get, put, or evict.
 func (w *window) get(id uint64) []byte {
 	if !w.has(id) {
 		return nil
 	}
-	pos := w.index[id%uint64(len(w.index))] - 1
-	slab := w.slabs[(pos>>slabBits-w.firstSeq)&(1<<(32-slabBits)-1)]
-	off := int(pos & (slabSize - 1))
-	n := int(binary.LittleEndian.Uint16(slab[off+16:]))
-	return slab[off+recordHead : off+recordHead+n]
+	pos := w.head + uint64(w.index[id%uint64(len(w.index))]-1-uint32(w.head))
+	n := w.sizeAt(pos)
+	pos += recordHead
+	if off := int(pos % pageSize); off+n <= pageSize {
+		return w.pageOf(pos)[off : off+n : off+n]
+	}
+	if cap(w.joined) < n {
+		w.joined = make([]byte, n)
+	}
+	b := w.joined[:n]
+	w.read(pos, b)
+	return b
 }
 
-// put stores a copy of a fragment. It returns false if the id is held already
-// or lies too far below the newest one; an id far above pushes out the lowest.
+func (w *window) pageOf(pos uint64) *page {
+	return w.pages[pos/pageSize&uint64(len(w.pages)-1)]
+}
+
+// sizeAt returns the size of the fragment whose record is at a position. As
+// positions are even, the length never lies in two pages.
+func (w *window) sizeAt(pos uint64) int {
+	return int(binary.LittleEndian.Uint16(w.pageOf(pos)[pos%pageSize:]))
+}
+
+func (w *window) read(pos uint64, b []byte) {
+	for len(b) > 0 {
+		n := copy(b, w.pageOf(pos)[pos%pageSize:])
+		b, pos = b[n:], pos+uint64(n)
+	}
+}
+
+func (w *window) write(pos uint64, b []byte) {
+	for len(b) > 0 {
+		n := copy(w.pageOf(pos)[pos%pageSize:], b)
+		b, pos = b[n:], pos+uint64(n)
+	}
+}
+
+// recordSize is what a fragment of n bytes takes in the log.
+func recordSize(n int) uint64 {
+	return uint64(recordHead+n+recordAlign-1) &^ (recordAlign - 1)
+}
+
+// put stores a copy of a fragment message. It returns false if the id is held
+// already or lies too far below the newest one; an id far above pushes out the
+// lowest.
 func (w *window) put(now clock.Time, id uint64, msg []byte) bool {
 	if w.has(id) || len(msg) > maxFragment || !w.makeRoom(id) {
 		return false
 	}
-	last := len(w.slabs) - 1
-	if last < 0 || len(w.slabs[last])+recordHead+len(msg) > slabSize {
-		if w.spare == nil {
-			w.spare = make([]byte, 0, slabSize)
-		}
-		w.slabs = append(w.slabs, w.spare)
-		w.spare = nil
-		last++
-	}
-	slab := w.slabs[last]
-	pos := (w.firstSeq+uint32(last))<<slabBits | uint32(len(slab))
-	slab = binary.LittleEndian.AppendUint64(slab, id)
-	slab = binary.LittleEndian.AppendUint64(slab, uint64(now))
-	slab = binary.LittleEndian.AppendUint16(slab, uint16(len(msg)))
-	w.slabs[last] = append(slab, msg...)
+	pos := w.tail
+	w.tail += recordSize(len(msg))
+	w.takePages(pos)
+	binary.LittleEndian.PutUint16(w.pageOf(pos)[pos%pageSize:], uint16(len(msg)))
+	w.write(pos+recordHead, msg)
+	w.noteArrival(now)
 
-	// A position of all ones would wrap to "not held". It can't be: a record
-	// does not fit into the last byte of a slab.
-	w.index[id%uint64(len(w.index))] = pos + 1
+	w.index[id%uint64(len(w.index))] = uint32(pos) + 1
 	if w.count == 0 {
 		w.low, w.top = id, id
 	}
@@ -88,10 +132,52 @@ func (w *window) put(now clock.Time, id uint64, msg []byte) bool {
 	return true
 }
 
+// takePages sees to it that there are pages from a position to the tail.
+func (w *window) takePages(pos uint64) {
+	first := w.head / pageSize
+	last := (w.tail - 1) / pageSize
+	if need := last - first + 1; need > uint64(len(w.pages)) {
+		n := uint64(4)
+		for n < need {
+			n <<= 1
+		}
+		pages := make([]*page, n)
+		for i := range uint64(len(w.pages)) {
+			k := first + i
+			pages[k&(n-1)] = w.pages[k&uint64(len(w.pages)-1)]
+		}
+		w.pages = pages
+	}
+	for k := pos / pageSize; k <= last; k++ {
+		slot := &w.pages[k&uint64(len(w.pages)-1)]
+		if *slot != nil {
+			continue // the one that pos lies in
+		}
+		w.taken++
+		if n := len(w.spare); n > 0 {
+			*slot = w.spare[n-1]
+			w.spare[n-1] = nil
+			w.spare = w.spare[:n-1]
+		} else {
+			*slot = new(page)
+		}
+	}
+}
+
+// noteArrival notes when the record that ends at the tail came.
+func (w *window) noteArrival(now clock.Time) {
+	if n := len(w.arrivals); n > 0 && now.Sub(w.since) < arrivalSpan {
+		w.arrivals[n-1] = arrival{w.tail, now}
+		return
+	}
+	w.since = now
+	w.arrivals = append(w.arrivals, arrival{w.tail, now})
+}
+
 // makeRoom sees to it that the index can hold id beside the others.
 func (w *window) makeRoom(id uint64) bool {
 	if w.index == nil {
-		w.index = make([]uint32, minSpan)
+		w.index = make([]uint32, min(minSpan, w.maxSpan))
 	}
 	if w.count == 0 {
 		return true
@@ -105,7 +191,7 @@ func (w *window) makeRoom(id uint64) bool {
 		return false
 	}
 	for span < need && span < w.maxSpan {
-		span <<= 1
+		span = min(span+span/2, w.maxSpan)
 	}
 	if span > uint64(len(w.index)) {
 		index := make([]uint32, span)
@@ -138,45 +224,55 @@ func (w *window) forget(id uint64) {
 	}
 }
 
-// evict drops what arrived before an instant, and the oldest beyond maxBytes.
+// evict drops what arrived before an instant, arrivalSpan later at most, and
+// the oldest beyond maxBytes.
 func (w *window) evict(before clock.Time, maxBytes int) {
-	for len(w.slabs) > 0 {
-		slab := w.slabs[0]
-		if w.headOff >= len(slab) {
-			if len(w.slabs) == 1 {
-				if w.count != 0 {
-					panic("BUG: multicast window counts fragments that it does not hold")
-				}
-				w.slabs[0] = slab[:0]
-				w.headOff = 0
-				return
-			}
-			w.dropSlab()
-			continue
+	gone := 0 // arrivals
+	first := w.head / pageSize
+	for w.head < w.tail {
+		if w.arrivals[gone].last >= before && w.bytes <= maxBytes {
+			break
 		}
-		rec := slab[w.headOff:]
-		if clock.Time(binary.LittleEndian.Uint64(rec[8:])) >= before && w.bytes <= maxBytes {
-			return
-		}
-		id := binary.LittleEndian.Uint64(rec)
-		n := int(binary.LittleEndian.Uint16(rec[16:]))
-		pos := w.firstSeq<<slabBits | uint32(w.headOff)
-		if w.has(id) && w.index[id%uint64(len(w.index))] == pos+1 {
+		n := w.sizeAt(w.head)
+		id := w.idAt(w.head)
+		if w.has(id) && w.index[id%uint64(len(w.index))] == uint32(w.head)+1 {
 			w.forget(id)
 		}
 		w.bytes -= n
-		w.headOff += recordHead + n
+		w.head += recordSize(n)
+		if w.head >= w.arrivals[gone].end {
+			gone++
+		}
 	}
+	if w.head == w.tail && w.count != 0 {
+		panic("BUG: multicast window counts fragments that it does not hold")
+	}
+	if gone > 0 {
+		w.arrivals = append(w.arrivals[:0], w.arrivals[gone:]...)
+	}
+	for k := first; k < w.head/pageSize; k++ {
+		slot := &w.pages[k&uint64(len(w.pages)-1)]
+		w.spare = append(w.spare, *slot)
+		*slot = nil
+	}
+	// As many pages as were needed since the last time will be needed until the
+	// next; the others go.
+	if keep := w.taken; len(w.spare) > keep {
+		clear(w.spare[keep:])
+		w.spare = w.spare[:keep]
+	}
+	w.taken = 0
 }
 
-func (w *window) dropSlab() {
-	if w.spare == nil {
-		w.spare = w.slabs[0][:0]
+// idAt returns the id of the fragment whose record is at a position.
+func (w *window) idAt(pos uint64) uint64 {
+	id, end := uint64(0), pos+recordHead+uint64(w.sizeAt(pos))
+	for p := pos + recordHead + 1; p < end; p++ { // a VLU that follows the marks
+		b := w.pageOf(p)[p%pageSize]
+		id = id<<7 | uint64(b&0x7f)
+		if b < 0x80 {
+			return id
+		}
 	}
-	last := len(w.slabs) - 1
-	copy(w.slabs, w.slabs[1:])
-	w.slabs[last] = nil
-	w.slabs = w.slabs[:last]
-	w.firstSeq++
-	w.headOff = 0
+	panic("BUG: the multicast window holds what is no fragment")
 }

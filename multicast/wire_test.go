@@ -3,13 +3,11 @@ package multicast
 import (
 	"bytes"
 	"encoding/hex"
-	"math/rand/v2"
 	"reflect"
 	"testing"
 	"time"
 
 	"rtmfp/group"
-	"rtmfp/internal/clock"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -231,77 +229,4 @@ func FuzzNeighbor(f *testing.F) {
 			}
 		}
 	})
-}
-
-// A window behaves like a plain map with the same rules.
-func TestWindowAgainstModel(t *testing.T) {
-	for seed := range uint64(6) {
-		rng := rand.New(rand.NewPCG(seed, 3))
-		w := newWindow(2048)
-		type rec struct {
-			at  int64
-			msg []byte
-		}
-		model := map[uint64]rec{}
-		next, now := uint64(1), int64(0)
-		for range 4000 {
-			now += rng.Int64N(10)
-			var id uint64
-			switch r := rng.IntN(100); {
-			case r < 80:
-				id = next
-				next++
-			case r < 95:
-				id = next - min(next-1, uint64(rng.IntN(300))+1)
-			case r < 97:
-				next += uint64(rng.IntN(40))
-				id = next
-				next++
-			default:
-				w.evict(clock.Time(now-2000), 1<<20)
-				for id, r := range model {
-					if r.at < now-2000 {
-						delete(model, id)
-					}
-				}
-				continue
-			}
-			if id == 0 {
-				continue
-			}
-			msg := make([]byte, 1+rng.IntN(1000))
-			for i := range msg {
-				msg[i] = byte(rng.Uint32())
-			}
-			_, held := model[id]
-			if got := w.put(clock.Time(now), id, msg); got == held {
-				// Far below the newest the window may refuse what the model takes.
-				if held || w.top-id < 2048 {
-					t.Fatalf("seed %d: put %d: got %v, held %v", seed, id, got, held)
-				}
-				continue
-			}
-			if !held {
-				model[id] = rec{now, msg}
-			}
-			low, top := ^uint64(0), uint64(0)
-			for id := range model {
-				top = max(top, id)
-			}
-			for id := range model {
-				if top-id >= 2048 {
-					delete(model, id)
-				} else {
-					low = min(low, id)
-				}
-			}
-			if w.count != len(model) || w.low != low || w.top != top {
-				t.Fatalf("seed %d: window has %d from %d to %d, model %d from %d to %d", seed, w.count, w.low, w.top, len(model), low, top)
-			}
-			probe := low + uint64(rng.IntN(int(top-low)+1))
-			if r, ok := model[probe]; ok != w.has(probe) || ok && !bytes.Equal(r.msg, w.get(probe)) {
-				t.Fatalf("seed %d: id %d is not as it was put", seed, probe)
-			}
-		}
-	}
 }
