@@ -327,7 +327,9 @@ func (c *Core) closeOrphans(now clock.Time) {
 		o := c.orphans[0]
 		c.orphans = c.orphans[1:]
 		if l := c.links.get(uint32(o.link)); l != nil && l.closeAt == o.when {
-			l.session.Close(now)
+			l.session.Close(now) // of which no event tells
+			c.forgetFlows(o.link)
+			c.links.remove(uint32(o.link))
 		}
 	}
 }
