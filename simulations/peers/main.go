@@ -1,0 +1,60 @@
+// Command peers runs the same work on RTMFP and on its peers, QUIC (quic-go)
+// and SCTP (pion) with and without DTLS, interleaved in one run, and prints
+// what each cost and how they compare.
+//
+//	go run .                     # all of it, about half an hour
+//	go run . -rows bulk -runs 3  # less
+//
+// Sender and receiver are processes of their own, pinned to a core each on
+// Linux. It is a module of its own, so that no dependency of it reaches the
+// product. docs/performance.md has the results and what they mean.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+func main() {
+	var o options
+	var w workerOptions
+	names := flag.String("peers", strings.Join(allPeers(), ","), "what to compare, the first is the one that ratios are to the benefit of")
+	rows := flag.String("rows", strings.Join(allRows(), ","), "what to measure")
+	flag.IntVar(&o.runs, "runs", 5, "interleaved runs of each row; the table shows medians")
+	flag.Int64Var(&o.bytes, "bytes", 1<<30, "size of the bulk transfer")
+	flag.DurationVar(&o.duration, "duration", 10*time.Second, "length of the transfers over a bad path")
+	flag.IntVar(&o.setups, "setups", 500, "set-ups in all runs together")
+	flag.BoolVar(&o.json, "json", false, "print every run as a JSON object instead of the table")
+	flag.BoolVar(&o.unpinned, "unpinned", false, "let the system choose the cores")
+	flag.StringVar(&w.role, "worker", "", "for the program's own use")
+	flag.StringVar(&w.peer, "peer", "", "likewise")
+	flag.StringVar(&w.to, "to", "", "likewise")
+	flag.IntVar(&w.setups, "worker-setups", 0, "likewise")
+	flag.Parse()
+	var err error
+	if w.role != "" {
+		w.bytes, w.duration = o.bytes, o.duration
+		err = work(w, os.Stdin, os.Stdout)
+	} else {
+		o.peers, o.rows = strings.Split(*names, ","), strings.Split(*rows, ",")
+		err = compare(o, os.Stdout, os.Stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
+}
+
+// emit prints v as a line of JSON.
+func emit(out interface{ Write([]byte) (int, error) }, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s\n", text)
+	return err
+}
