@@ -11,13 +11,13 @@ import (
 // interval between each attempt" (RFC 7016 §3.5.1.1.1). That makes eleven
 // attempts within the open timeout.
 //
-// Each attempt but the first is two packets, a moment apart. One packet and its
-// answer get through half the time where a third of packets are lost, so that,
-// singly, one session in a hundred would take half a minute to open.
+// Each attempt but the first is a volley of packets, a moment apart. Where a
+// third of packets are lost each way, one packet and its answer get through half
+// the time; singly, one session in a hundred would take most of a minute to open.
 type attempts struct {
 	at    clock.Time    // of the next packet
 	wait  time.Duration // between the latest attempts, 0 before the second
-	twice bool          // the next packet is the second of an attempt
+	count uint8         // packets of the present attempt that have gone
 }
 
 // sent notes that the packet that was due has gone, and returns whether it was
@@ -27,14 +27,14 @@ func (a *attempts) sent(now clock.Time) bool {
 	case a.wait == 0:
 		a.wait = helloInterval
 		a.at = now.Add(a.wait)
-	case !a.twice:
-		a.twice = true
-		a.at = now.Add(helloTwin)
+		return true
+	case a.count < helloVolley-1:
+		a.count++
+		a.at = now.Add(helloSpacing)
 	default:
-		a.twice = false
+		a.count = 0
 		a.wait += helloBackoff
-		a.at = now.Add(a.wait - helloTwin)
-		return false
+		a.at = now.Add(a.wait - (helloVolley-1)*helloSpacing)
 	}
-	return true
+	return a.count == 1
 }

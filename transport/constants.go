@@ -6,7 +6,8 @@ import "time"
 const (
 	ultimateOpenTimeout = 95 * time.Second        // RFC 7016 §3.5.1.1.1
 	helloInterval       = 250 * time.Millisecond  // until the second attempt; our choice
-	helloTwin           = 100 * time.Millisecond  // between the two packets of an attempt; our choice
+	helloVolley         = 4                       // packets of each attempt but the first; our choice
+	helloSpacing        = 100 * time.Millisecond  // between them; our choice
 	helloBackoff        = 1500 * time.Millisecond // RFC 7016 §3.5.1.1.1: added to the interval between attempts
 	redirectThreshold   = 24                      // RFC 7016 §3.5.1.1.1: REDIRECT_THRESHOLD, candidates in all
 

@@ -303,12 +303,16 @@ func TestOpenTimeoutAndBackOff(t *testing.T) {
 	}
 	// "The backoff SHOULD NOT be less than multiplicative, with not less than
 	// 1.5 seconds added to the interval between each attempt."
-	for i := 2; i < len(at); i++ { // attempts after the first are two packets each
-		if at[i] != at[i-1]+helloTwin {
-			t.Fatalf("the second packet of an attempt: got %v after %v", at[i], at[i-1])
+	firsts := []time.Duration{at[0]} // each attempt after it is a volley
+	for i := 1; i < len(at); i += helloVolley {
+		firsts = append(firsts, at[i])
+		for k := i + 1; k < min(i+helloVolley, len(at)); k++ {
+			if at[k] != at[k-1]+helloSpacing {
+				t.Fatalf("a volley at %v goes on at %v", at[k-1], at[k])
+			}
 		}
-		at = slices.Delete(at, i, i+1)
 	}
+	at = firsts
 	for i := 2; i < len(at); i++ {
 		if last, this := at[i-1]-at[i-2], at[i]-at[i-1]; this < last+1500*time.Millisecond {
 			t.Errorf("interval %d: got %v after %v", i, this, last)
