@@ -212,45 +212,6 @@ func TestPacketNumberWraps(t *testing.T) {
 	}
 }
 
-func TestChecksum(t *testing.T) {
-	for _, c := range []struct {
-		b    []byte
-		want uint16
-	}{
-		{nil, 0xffff},
-		{[]byte{0x12}, ^uint16(0x12)}, // an odd byte is the low half of its word
-		{[]byte{0x12, 0x34}, ^uint16(0x1234)},
-		{[]byte{0xff, 0xff, 0x00, 0x02}, ^uint16(2)},
-		{[]byte{0xff, 0xff, 0x00, 0x01, 0x80}, ^uint16(0x81)},
-	} {
-		if got := checksum(c.b); got != c.want {
-			t.Errorf("checksum(%x): got %#04x, want %#04x", c.b, got, c.want)
-		}
-	}
-	// Against the definition, at every length and with many carries.
-	rng := rand.New(rand.NewPCG(5, 6))
-	for n := range 1500 {
-		b := bytes.Repeat([]byte{0xff}, n)
-		for range n / 3 {
-			b[rng.IntN(n)] = byte(rng.Uint32())
-		}
-		sum := 0
-		for i, v := range b {
-			if i%2 == 0 && i+1 < n {
-				sum += int(v) << 8
-			} else {
-				sum += int(v)
-			}
-			if sum > 0xffff {
-				sum -= 0xffff
-			}
-		}
-		if got := checksum(b); got != ^uint16(sum) {
-			t.Fatalf("checksum of %d bytes: got %#04x, want %#04x", n, got, ^uint16(sum))
-		}
-	}
-}
-
 func TestSealAndOpenDoNotAllocate(t *testing.T) {
 	for name, k := range pairs(t) {
 		buffer := make([]byte, 0, 1200+Overhead)
@@ -265,6 +226,16 @@ func TestSealAndOpenDoNotAllocate(t *testing.T) {
 			}
 		}); got != 0 {
 			t.Errorf("%s: %v allocations per packet, want 0", name, got)
+		}
+		// Refusing costs none either.
+		bad := seal(k[0], make([]byte, 1200), 1)
+		bad[len(bad)-1] ^= 1
+		b := make([]byte, len(bad))
+		if got := testing.AllocsPerRun(500, func() {
+			copy(b, bad)
+			_, _ = k[1].Open(b)
+		}); got != 0 {
+			t.Errorf("%s: %v allocations per packet refused, want 0", name, got)
 		}
 	}
 }

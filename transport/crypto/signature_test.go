@@ -161,32 +161,6 @@ func TestSignedParametersAreTheComponent(t *testing.T) {
 	}
 }
 
-// RFC 7425 §4.3.5: "A verifier MUST interpret a malformed signature field or a
-// signature field consisting only of a UTF-8 capital "X" as though it was
-// empty", and "SHOULD ignore option types that are not understood".
-func TestSignatureField(t *testing.T) {
-	signature := element.AppendOption(nil, sigEd25519, bytes.Repeat([]byte{7}, 64))
-	password := element.AppendOption(nil, 0x1d, bytes.Repeat([]byte{8}, 40))
-	for _, c := range []struct {
-		name  string
-		field []byte
-		ok    bool
-	}{
-		{"empty", nil, false},
-		{"X", []byte("X"), false},
-		{"a simple password", password, false},
-		{"a marker", []byte{0}, false},
-		{"a signature", signature, true},
-		{"a signature behind others", append(bytes.Clone(password), signature...), true},
-		{"malformed behind the signature", append(bytes.Clone(signature), 'X'), false},
-		{"truncated", signature[:10], false},
-	} {
-		if value, ok := signatureOption(c.field); ok != c.ok || ok && len(value) != 64 {
-			t.Errorf("%s: got %x, %v", c.name, value, ok)
-		}
-	}
-}
-
 func TestSigningKeyInCertificate(t *testing.T) {
 	id := newIdentity(t, 1, IdentityOptions{Sign: true})
 	key, ok := id.Parsed().SigningKey()
