@@ -213,6 +213,7 @@ func (s *Service) bind(now clock.Time, recv group.RecvID, in *inflow, msg []byte
 	s.reviewSubscriptions(now)
 	st.review(now)
 	if st.active {
+		p.synced = false // what it was told before it carried the stream, it did not keep
 		st.greet(now, p)
 		st.replan = true
 		st.wake(now)
