@@ -8,8 +8,9 @@ import (
 	"rtmfp/node"
 )
 
-// A viewer whose only neighbor is the publisher sees the stream, whichever of
-// the publisher's flows comes first: the greeting or the stream's description.
+// A viewer whose only neighbor is the publisher sees the stream from its key
+// frame on, whichever of the publisher's flows comes first, the greeting or the
+// stream's description, and whether that comes before or after Play.
 func TestStreamFromOnlyNeighbor(t *testing.T) {
 	spec := testSpec(t, "pair")
 	first, source := start(t, spec)
@@ -21,7 +22,22 @@ func TestStreamFromOnlyNeighbor(t *testing.T) {
 	if err := pub.WriteMessage([]byte("picture"), 0, true); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 10 {
+	// The stream goes on, without another key frame: what viewers need first is
+	// always something from before they came.
+	more := make(chan struct{})
+	go func() {
+		defer close(more)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for n := 1; pub.WriteMessage(fmt.Appendf(nil, "change %d", n), time.Duration(n)*5*time.Millisecond, false) == nil; n++ {
+			<-tick.C
+		}
+	}()
+	defer func() {
+		first.Close()
+		<-more
+	}()
+	for i := range 6 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			n, g := start(t, spec, urlOf(first))
 			defer n.Close()
