@@ -22,6 +22,11 @@ type CoreConfig struct {
 	RelayAll    bool
 	UploadLimit int // bytes per second, 0 = none
 	AllowLegacy bool
+
+	// SimulatedCrypto replaces all cryptography by a cheap stand-in that
+	// protects nothing, for large simulations; only nodes that have it set
+	// talk to each other.
+	SimulatedCrypto bool
 }
 
 // Core is a whole node without its sockets, goroutines, and clock: the pure
@@ -130,7 +135,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 	ep, err := transport.New(transport.Config{
 		Identity:  cfg.Identity,
 		Rand:      cfg.Rand,
-		Policy:    crypto.Policy{AllowLegacy: cfg.AllowLegacy},
+		Policy:    crypto.Policy{AllowLegacy: cfg.AllowLegacy, Simulation: cfg.SimulatedCrypto},
 		Introduce: cfg.Introduce,
 		Keepalive: keepalive,
 	})
