@@ -27,6 +27,14 @@ type Config struct {
 	// open sessions (RFC 7016 §3.5.1.4, §3.5.1.5).
 	Introduce bool
 
+	// Redirector, if it is not nil, is asked first for every IHello. Pool
+	// spreads initiators over several responders.
+	Redirector Redirector
+
+	// Forwarded says what an initiator gets of whom a forwarder tells. The
+	// default is an RHello.
+	Forwarded ForwardedAnswer
+
 	// Keepalive is the silence after which the far end is pinged. Default 5 s.
 	Keepalive time.Duration
 
@@ -37,6 +45,12 @@ type Config struct {
 	// OpenTimeout is the ultimate open timeout (RFC 7016 §3.5.1.1.1): how long
 	// an opening session is tried. Default 95 s, as the RFC recommends.
 	OpenTimeout time.Duration
+
+	// ParallelOffset is the time between the first IHellos to the addresses of
+	// one Dial or one Redirect, the first of which gets its own at once; so that
+	// the later ones are asked in earnest only if the earlier ones are slow.
+	// Default 50 ms; negative for none.
+	ParallelOffset time.Duration
 
 	// MTU is the largest UDP payload that is sent, in bytes, 576 to 9000.
 	// Default 1200: it passes every IPv6 path (1280 less 48 of headers) with
@@ -49,6 +63,26 @@ type Config struct {
 	// MaxOpening bounds sessions that are being opened from either side, for
 	// which nothing is proven yet. Default 1024.
 	MaxOpening int
+
+	// MaxOpeningPerPrefix bounds those of them that were begun from one network,
+	// an IPv4 /24 or IPv6 /56. Default 512.
+	MaxOpeningPerPrefix int
+
+	// IntroductionRate bounds the introductions to one far end, and those that
+	// are answered at the word of one, per second; IntroductionBurst is how many
+	// may come at once. Default 20 and 64.
+	IntroductionRate, IntroductionBurst int
+
+	// UnpaddedBudget bounds the bytes per second by which answers to unknown
+	// ends may exceed the questions, for each network as above: where
+	// Policy.AllowLegacy admits ends that don't pad their IHellos, and for those
+	// of whom a forwarder told. Default 65536.
+	UnpaddedBudget int
+
+	// FragmentBuffer bounds the bytes of packets of the handshake that come in
+	// fragments from ends with a valid cookie or tag. A quarter of it is for
+	// all others. Default 256 KiB.
+	FragmentBuffer int
 
 	// MaxFlowsPerSession bounds the flows of one direction in a session, those
 	// that linger after their end included. Default 4096.
@@ -69,7 +103,7 @@ type Config struct {
 	// MaxMessage bounds a message in bytes, in both directions. Default 2 MiB.
 	MaxMessage int
 
-	// MaxOutbox bounds the handshake packets that wait for transmission.
+	// MaxOutbox bounds the datagrams of handshakes that wait for transmission.
 	// Default 256.
 	MaxOutbox int
 
@@ -105,22 +139,10 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("transport: Config.%s is %v, below 1 ms", d.name, *d.v)
 		}
 	}
-	for _, n := range []struct {
-		v                   *int
-		def, least, largest int
-		name                string
-	}{
-		{&c.MTU, defaultMTU, 576, 9000, "MTU"},
-		{&c.MaxSessions, 16384, 1, maxSlots, "MaxSessions"},
-		{&c.MaxOpening, 1024, 1, maxSlots, "MaxOpening"},
-		{&c.MaxFlowsPerSession, 4096, 1, 1 << 20, "MaxFlowsPerSession"},
-		{&c.RecvBuffer, 1 << 20, 4096, 1 << 30, "RecvBuffer"},
-		{&c.SessionBuffer, 8 << 20, 4096, 1 << 30, "SessionBuffer"},
-		{&c.SendBuffer, 4 << 20, 4096, 64 << 20, "SendBuffer"},
-		{&c.MaxMessage, 2 << 20, 1024, 64 << 20, "MaxMessage"},
-		{&c.MaxOutbox, 256, 1, 1 << 20, "MaxOutbox"},
-		{&c.PoolKeep, 4 << 20, 1, 1 << 30, "PoolKeep"},
-	} {
+	if c.ParallelOffset == 0 {
+		c.ParallelOffset = parallelOffset
+	}
+	for _, n := range c.limits() {
 		if *n.v == 0 {
 			*n.v = n.def
 		}
@@ -129,4 +151,32 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// limit is a bound in a Config.
+type limit struct {
+	v                   *int
+	def, least, largest int
+	name                string
+}
+
+// limits returns the bounds of c, with their defaults. docs/limits.md lists them.
+func (c *Config) limits() []limit {
+	return []limit{
+		{&c.MTU, defaultMTU, 576, 9000, "MTU"},
+		{&c.MaxSessions, 16384, 1, maxSlots, "MaxSessions"},
+		{&c.MaxOpening, 1024, 1, maxSlots, "MaxOpening"},
+		{&c.MaxOpeningPerPrefix, 512, 1, maxSlots, "MaxOpeningPerPrefix"},
+		{&c.IntroductionRate, 20, 1, 1e6, "IntroductionRate"},
+		{&c.IntroductionBurst, 64, 1, 1e6, "IntroductionBurst"},
+		{&c.UnpaddedBudget, 1 << 16, 1, 1 << 30, "UnpaddedBudget"},
+		{&c.FragmentBuffer, 256 << 10, 64 << 10, 1 << 30, "FragmentBuffer"},
+		{&c.MaxFlowsPerSession, 4096, 1, 1 << 20, "MaxFlowsPerSession"},
+		{&c.RecvBuffer, 1 << 20, 4096, 1 << 30, "RecvBuffer"},
+		{&c.SessionBuffer, 8 << 20, 4096, 1 << 30, "SessionBuffer"},
+		{&c.SendBuffer, 4 << 20, 4096, 64 << 20, "SendBuffer"},
+		{&c.MaxMessage, 2 << 20, 1024, 64 << 20, "MaxMessage"},
+		{&c.MaxOutbox, 256, 1, 1 << 20, "MaxOutbox"},
+		{&c.PoolKeep, 4 << 20, 1, 1 << 30, "PoolKeep"},
+	}
 }

@@ -19,6 +19,8 @@ const (
 	fragmentBurst    = 4                      // RFC 7016 §3.4, in packets
 	fragmentBytes    = 4380                   // RFC 7016 §3.4: in the same time
 	maxFragments     = 16                     // of one packet; our choice
+	maxEPD           = 1000                   // of our IHellos, in bytes; our choice
+	maxStartupChunks = 16                     // of one packet that are looked at; our choice
 	maxStartupPacket = 8192                   // in bytes: more than the largest certificates and components together; our choice
 
 	cookieLifetime = 120 * time.Second // RFC 7016 §3.5.1.1.2: not less than 95 s

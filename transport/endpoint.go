@@ -28,10 +28,15 @@ type Endpoint struct {
 	peers    map[PeerID]*Session   // one session for each peer, opening or open; looked up, never walked
 	pending  map[keyingID]*Session // answered IIKeyings whose initiator has not spoken yet; likewise
 	opening  int                   // sessions of which nothing is proven yet
+	begun    map[netip.Prefix]int  // those of them that were begun from a network; likewise
+
+	assembler assembler
+	unpadded  allowances
 
 	timers   clock.Queue[*Session]
 	sendable sessionQueue
 	outbox   outbox
+	packetID uint64 // of the last fragmented packet
 	work     []*Work
 	workHead int
 
@@ -59,6 +64,7 @@ func New(cfg Config) (*Endpoint, error) {
 		defaultKeys: crypto.DefaultKeys(),
 		peers:       make(map[PeerID]*Session),
 		pending:     make(map[keyingID]*Session),
+		begun:       make(map[netip.Prefix]int),
 		pool:        pool{limit: cfg.PoolKeep},
 	}
 	e.sessions.limit = cfg.MaxSessions
@@ -69,6 +75,11 @@ func New(cfg Config) (*Endpoint, error) {
 	if err := e.cookies.init(cfg.Rand); err != nil {
 		return nil, fmt.Errorf("transport: Config.Rand: %w", err)
 	}
+	if err := e.unpadded.init(cfg.Rand, cfg.UnpaddedBudget); err != nil {
+		return nil, fmt.Errorf("transport: Config.Rand: %w", err)
+	}
+	e.assembler.init(cfg.FragmentBuffer)
+	e.packetID = e.cookies.offset >> 36 // 28 bits: not to be guessed, and 4 bytes on the wire
 	return e, nil
 }
 
@@ -97,11 +108,15 @@ func (e *Endpoint) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte)
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	}
 	if len(b) < minDatagram {
-		e.drop(from, DropShort)
+		e.drop(from, DropSize)
 		return
 	}
 	id := crypto.SessionID(b)
 	if id == 0 {
+		if len(b) > maxStartupPacket { // to decrypt it costs more than it may
+			e.drop(from, DropSize)
+			return
+		}
 		e.handleStartup(now, from, b)
 		return
 	}
@@ -147,7 +162,7 @@ func (e *Endpoint) Deadline() clock.Time {
 	if e.outbox.n > 0 || e.sendable.head != nil || e.workHead < len(e.work) || e.events.head < len(e.events.queue) {
 		return e.now
 	}
-	return e.timers.Next()
+	return min(e.timers.Next(), e.outbox.next(), e.assembler.next())
 }
 
 func (e *Endpoint) drop(from netip.AddrPort, why Drop) {

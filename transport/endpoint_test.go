@@ -68,7 +68,7 @@ func TestTracerAndCounters(t *testing.T) {
 	if st.DatagramsSent == 0 || int(st.DatagramsSent) < sent {
 		t.Errorf("sent: traced %d, counted %d", sent, st.DatagramsSent)
 	}
-	if dropped != 2 || st.Dropped[DropShort] != 1 || st.Dropped[DropSession]+st.Dropped[DropCrypto] != 1 {
+	if dropped != 2 || st.Dropped[DropSize] != 1 || st.Dropped[DropSession]+st.Dropped[DropCrypto] != 1 {
 		t.Errorf("dropped: traced %d, counted %v", dropped, st.Dropped)
 	}
 	if uint64(lost) != s.Stats().Lost || lost == 0 {

@@ -26,6 +26,8 @@ var (
 	ErrCrypto error = &reason{"transport: no acceptable cryptography in common", nil}
 	// ErrSelf: the peer that was dialed is this endpoint.
 	ErrSelf error = &reason{"transport: that is this endpoint itself", nil}
+	// ErrDiscriminator: an endpoint discriminator is empty or over 1000 bytes.
+	ErrDiscriminator error = &reason{"transport: impossible endpoint discriminator", nil}
 	// ErrTooManySessions: Config.MaxSessions or MaxOpening is reached.
 	ErrTooManySessions error = &reason{"transport: too many sessions", nil}
 	// ErrTooManyFlows: Config.MaxFlowsPerSession is reached.

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -14,11 +15,11 @@ import (
 	"rtmfp/transport/wire"
 )
 
-// Dial opens a session to peer, trying the addresses side by side; an address
-// may be that of an introducer. If a session to peer is open or opening, that
-// one is returned, and an opening one tries the addresses too. SessionOpen or
-// SessionFailed reports what came of a new one. Errors: ErrSelf,
-// ErrTooManySessions.
+// Dial opens a session to peer, trying the addresses side by side, the first at
+// once and the others Config.ParallelOffset apart; an address may be that of an
+// introducer. If a session to peer is open or opening, that one is returned, and
+// an opening one tries the addresses too. SessionOpen or SessionFailed reports
+// what came of a new one. Errors: ErrSelf, ErrTooManySessions.
 func (e *Endpoint) Dial(now clock.Time, peer PeerID, addrs []netip.AddrPort) (*Session, error) {
 	e.input(now)
 	if peer == e.PeerID() {
@@ -32,9 +33,7 @@ func (e *Endpoint) Dial(now clock.Time, peer PeerID, addrs []netip.AddrPort) (*S
 		s.peer = peer
 		e.peers[peer] = s
 	}
-	for _, a := range addrs {
-		s.AddCandidate(now, a)
-	}
+	s.addCandidates(now, slices.Values(addrs))
 	return s, nil
 }
 
@@ -42,14 +41,26 @@ func (e *Endpoint) Dial(now clock.Time, peer PeerID, addrs []netip.AddrPort) (*S
 // that is shows in Session.Peer when the session is open. If a session with
 // them exists already, SessionFailed with ErrDuplicate names it.
 func (e *Endpoint) DialURL(now clock.Time, url string, addrs []netip.AddrPort) (*Session, error) {
+	return e.DialEPD(now, crypto.EPD{Ancillary: []byte(url), HasAncillary: true}, addrs)
+}
+
+// DialEPD opens a session to whoever an endpoint discriminator selects, by
+// hostname, URL, or both (RFC 7425 §4.4), as DialURL does. One with a fingerprint
+// selects by that alone: it is Dial. Errors: ErrDiscriminator and those of Dial.
+func (e *Endpoint) DialEPD(now clock.Time, epd crypto.EPD, addrs []netip.AddrPort) (*Session, error) {
+	if epd.HasFingerprint {
+		return e.Dial(now, epd.Fingerprint, addrs)
+	}
 	e.input(now)
-	s := e.dial(now, crypto.EPDForURL(url))
+	b := epd.Append(nil)
+	if len(b) == 0 || len(b) > maxEPD {
+		return nil, ErrDiscriminator
+	}
+	s := e.dial(now, b)
 	if s == nil {
 		return nil, ErrTooManySessions
 	}
-	for _, a := range addrs {
-		s.AddCandidate(now, a)
-	}
+	s.addCandidates(now, slices.Values(addrs))
 	return s, nil
 }
 
@@ -69,21 +80,44 @@ func (e *Endpoint) dial(now clock.Time, epd []byte) *Session {
 }
 
 // AddCandidate adds an address to those at which the far end of an opening
-// session is looked for. It does nothing in any other state, for an address
-// that is known, or beyond 24 of them.
+// session is looked for, at once. It does nothing in any other state, for an
+// address that is known, or beyond 24 of them.
 func (s *Session) AddCandidate(now clock.Time, addr netip.AddrPort) {
 	s.e.input(now)
+	s.addCandidate(now, addr)
+}
+
+// addCandidates adds addresses that became known together, each for some time
+// after the one before it.
+func (s *Session) addCandidates(now clock.Time, addrs iter.Seq[netip.AddrPort]) {
+	at := now
+	for a := range addrs {
+		if s.addCandidate(at, a) && s.e.cfg.ParallelOffset > 0 {
+			at = at.Add(s.e.cfg.ParallelOffset)
+		}
+	}
+}
+
+func (s *Session) addCandidate(at clock.Time, addr netip.AddrPort) bool {
 	if s.state != StateIHelloSent || len(s.startup.candidates) >= redirectThreshold {
-		return
+		return false
 	}
 	if addr.Addr().Is4In6() {
 		addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	}
-	if !usable(addr) || s.candidate(addr) != nil {
-		return
+	if !usable(addr) {
+		return false
 	}
-	s.startup.candidates = append(s.startup.candidates, candidate{addr, attempts{at: now}})
+	if c := s.candidate(addr); c != nil {
+		if c.wait == 0 { // nothing was sent yet
+			c.at = min(c.at, at)
+			s.wake()
+		}
+		return false
+	}
+	s.startup.candidates = append(s.startup.candidates, candidate{addr, attempts{at: at}})
 	s.wake()
+	return true
 }
 
 func (s *Session) candidate(addr netip.AddrPort) *candidate {
@@ -127,8 +161,6 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 	var chunk []byte
 	var to netip.AddrPort
 	next := clock.Never
-	head := wire.AppendHeader(buf[:4+e.defaultKeys.Headroom()],
-		wire.Header{Mode: wire.ModeStartup, HasTimestamp: true, Timestamp: timestamp(now)})
 	switch {
 	case now < st.yieldUntil:
 		next = st.yieldUntil
@@ -141,7 +173,7 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 			}
 			c.sent(now)
 			to = c.addr
-			chunk = wire.IHello{EPD: st.epd, Tag: st.tag[:]}.Append(head)
+			chunk = wire.IHello{EPD: st.epd, Tag: st.tag[:]}.Append(e.startupPacket(now, 0))
 			// Padding lets the responder answer in full: its reply is never
 			// longer than the request. It also shows that the path takes
 			// packets of this size.
@@ -156,7 +188,10 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 				st.keyingSent = now
 			}
 			to = s.addr
-			chunk = append(head, st.iikeying...)
+			chunk = append(e.startupPacket(now, len(st.iikeying)), st.iikeying...)
+			if !e.unfragmented(len(chunk) - 4 - e.defaultKeys.Headroom()) {
+				st.keying.at = max(st.keying.at, now.Add(fragmentPause))
+			}
 		}
 	}
 	if chunk == nil {
@@ -164,11 +199,13 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 		s.arm(s.stateAt)
 		return 0, to
 	}
-	b := e.defaultKeys.Seal(chunk, 0)
-	if len(b) > len(buf) {
-		return 0, to // a certificate too large for the path: packet fragments would be needed
-	}
-	return len(b), to
+	// The outbox is empty, or it would not be the turn of a session. What does
+	// not fit one datagram goes on from there.
+	e.postStartup(now, chunk, 0, to)
+	first := e.outbox.pop()
+	n := copy(buf, first.b)
+	e.pool.free(first.b, e.cfg.MTU)
+	return n, to
 }
 
 // byTag returns the opening session with a tag, nil if there is none.
@@ -191,17 +228,18 @@ func (e *Endpoint) handleRedirect(now clock.Time, from netip.AddrPort, c wire.Re
 		return
 	}
 	if len(c.List) == 0 { // an Implied Redirect
-		s.AddCandidate(now, from)
+		s.addCandidate(now, from)
 		return
 	}
-	for list := c.List; ; {
-		a, n := element.ConsumeAddress(list)
-		if n == 0 {
-			return
+	s.addCandidates(now, func(yield func(netip.AddrPort) bool) {
+		for list := c.List; ; {
+			a, n := element.ConsumeAddress(list)
+			if n == 0 || !yield(a.AddrPort) {
+				return
+			}
+			list = list[n:]
 		}
-		list = list[n:]
-		s.AddCandidate(now, a.AddrPort)
-	}
+	})
 }
 
 // handleRHello selects the responder: the first who answers with a certificate
@@ -324,8 +362,7 @@ func (s *Session) completed(now clock.Time, w *Work) {
 	if w.stamped {
 		s.rtt.heardTimestamp(now, w.timestamp)
 	}
-	s.confirmed = true
-	s.e.opening--
+	s.prove()
 	s.pingDue = true // the responder waits for a packet under the keys
 	s.opened(now)
 }

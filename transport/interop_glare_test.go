@@ -85,7 +85,7 @@ func TestInteropGlareForged(t *testing.T) {
 		a.handleIIKeying(n.now, forger, wire.IIKeying{
 			SessionID: i + 1, CookieEcho: a.cookies.append(cookie[:0], n.now, forger),
 			Certificate: b.cfg.Identity.Certificate(), SKIC: in.Component(),
-		})
+		}, defaultMTU)
 		s.AddCandidate(n.now, b.addr)
 		n.run(100 * time.Millisecond)
 		if s.State() == StateOpen {

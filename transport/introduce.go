@@ -2,19 +2,12 @@ package transport
 
 import (
 	"net/netip"
-	"time"
+	"slices"
 
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/transport/crypto"
 	"rtmfp/transport/wire"
-)
-
-// Introductions for one target, or greetings at the word of one forwarder:
-// so many per second over time, and so many at once.
-const (
-	forwardEvery = 50 * time.Millisecond
-	forwardBurst = 64
 )
 
 // introduce brings an initiator together with the far end of an open session:
@@ -31,8 +24,8 @@ func (e *Endpoint) introduce(now clock.Time, from netip.AddrPort, c wire.IHello,
 		e.drop(from, DropHello)
 		return
 	}
-	if !target.mayForward(now) {
-		e.drop(from, DropLimit)
+	if !target.mayIntroduce(now) {
+		e.drop(from, DropRate)
 		return
 	}
 	target.post(now, target.addr, wire.FIHello{
@@ -41,27 +34,38 @@ func (e *Endpoint) introduce(now clock.Time, from netip.AddrPort, c wire.IHello,
 		Tag:   c.Tag,
 	})
 	e.stats.Forwards++
-	if e.outboxFull() {
-		return
+	var addrs [1 + maxReported]element.Address
+	addrs[0] = target.observed()
+	n := 1
+	for _, a := range target.rare().reported {
+		addrs[n] = element.Address{AddrPort: a, Origin: element.OriginLocal}
+		n++
 	}
-	addrs := [1]element.Address{target.observed()}
-	b := wire.AppendRedirect(e.startupPacket(now), c.Tag, addrs[:])
-	if e.startupSize(b) > size {
-		e.pool.free(b, e.cfg.MTU)
-		e.drop(from, DropAmplify)
-		return
-	}
-	e.postStartup(b, 0, from)
-	e.stats.Redirects++
+	e.redirect(now, from, c.Tag, addrs[:n], size)
 }
 
-// mayForward takes one from the session's allowance of introductions.
-func (s *Session) mayForward(now clock.Time) bool {
-	r := s.rare()
-	at := max(r.forwardAt, now)
-	if at.Sub(now) > forwardBurst*forwardEvery {
-		return false
+// maxReported bounds the addresses of Session.SetReported.
+const maxReported = maxRedirected - 1
+
+// SetReported tells at which addresses, beside the one that is observed, the far
+// end says that it can be reached. Those who look for it are redirected there
+// too: "The service MAY record other addresses for the responder, for example
+// addresses that the responder self-reports" (RFC 7016 §3.5.1.6). No more than
+// seven are kept.
+func (s *Session) SetReported(addrs []netip.AddrPort) {
+	var kept []netip.AddrPort
+	for _, a := range addrs {
+		a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+		if usable(a) && len(kept) < maxReported && !slices.Contains(kept, a) {
+			kept = append(kept, a)
+		}
 	}
-	r.forwardAt = at.Add(forwardEvery)
-	return true
+	if s.state == StateOpen && (len(kept) > 0 || s.seldom != nil) {
+		s.rare().reported = kept
+	}
+}
+
+// mayIntroduce takes one from the session's allowance of introductions.
+func (s *Session) mayIntroduce(now clock.Time) bool {
+	return s.rare().introduce.take(now, s.e.cfg.IntroductionRate, s.e.cfg.IntroductionBurst)
 }

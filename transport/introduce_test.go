@@ -82,10 +82,10 @@ func TestForwardLimit(t *testing.T) {
 		}
 	}
 	n.run(15 * time.Millisecond)
-	if got := seed.Stats().Forwards; got == 0 || got > forwardBurst+2 {
-		t.Errorf("forwards for one target at once: got %d, want at most %d", got, forwardBurst+1)
+	if got := seed.Stats().Forwards; got == 0 || got > uint64(seed.cfg.IntroductionBurst)+2 {
+		t.Errorf("forwards for one target at once: got %d, want at most %d", got, seed.cfg.IntroductionBurst+1)
 	}
-	if seed.Stats().Dropped[DropLimit] == 0 {
+	if seed.Stats().Dropped[DropRate] == 0 {
 		t.Errorf("nothing was counted as over the limit")
 	}
 }

@@ -2,8 +2,10 @@ package transport
 
 import (
 	"net/netip"
+	"slices"
 
 	"rtmfp/internal/clock"
+	"rtmfp/transport/crypto"
 	"rtmfp/transport/wire"
 )
 
@@ -13,6 +15,7 @@ import (
 // with as with any loss.
 type outbox struct {
 	ring    []outgoing
+	later   []delayed // fragments whose time has not come, by time
 	head    int
 	n       int
 	limit   int
@@ -25,9 +28,43 @@ type outgoing struct {
 	session *Session
 }
 
+type delayed struct {
+	outgoing
+	at clock.Time
+}
+
+// pushAt pushes a datagram when its time has come.
+func (o *outbox) pushAt(out outgoing, at clock.Time) {
+	i := len(o.later)
+	for i > 0 && o.later[i-1].at > at {
+		i--
+	}
+	o.later = slices.Insert(o.later, i, delayed{out, at})
+}
+
+// advance pushes what is due.
+func (o *outbox) advance(now clock.Time) {
+	n := 0
+	for n < len(o.later) && o.later[n].at <= now {
+		o.push(o.later[n].outgoing)
+		n++
+	}
+	if o.later = slices.Delete(o.later, 0, n); len(o.later) == 0 {
+		o.later = nil
+	}
+}
+
+// next returns the instant at which something is due.
+func (o *outbox) next() clock.Time {
+	if len(o.later) == 0 {
+		return clock.Never
+	}
+	return o.later[0].at
+}
+
 func (o *outbox) push(out outgoing) {
 	if o.n == len(o.ring) {
-		ring := make([]outgoing, min(max(8, 2*len(o.ring)), o.limit))
+		ring := make([]outgoing, max(8, 2*len(o.ring)))
 		for i := range o.n {
 			ring[i] = o.ring[(o.head+i)%len(o.ring)]
 		}
@@ -49,7 +86,7 @@ func (o *outbox) pop() outgoing {
 
 // full reports whether nothing more goes into the outbox, and counts it.
 func (e *Endpoint) outboxFull() bool {
-	if e.outbox.n < e.outbox.limit {
+	if e.outbox.n+len(e.outbox.later) < e.outbox.limit {
 		return false
 	}
 	e.outbox.refused++
@@ -57,22 +94,69 @@ func (e *Endpoint) outboxFull() bool {
 }
 
 // startupPacket returns a buffer that holds the header of a startup packet, for
-// chunks to be appended, and postStartup seals and queues it. They are a pair.
-func (e *Endpoint) startupPacket(now clock.Time) []byte {
-	b := e.pool.block(e.cfg.MTU, e.cfg.MTU)
+// chunks of up to size bytes to be appended, and postStartup seals and queues it,
+// in fragments if it is larger than the MTU. They are a pair.
+func (e *Endpoint) startupPacket(now clock.Time, size int) []byte {
+	b := e.pool.block(max(e.cfg.MTU, size+crypto.Overhead), e.cfg.MTU)
 	return wire.AppendHeader(b[:4+e.defaultKeys.Headroom()],
 		wire.Header{Mode: wire.ModeStartup, HasTimestamp: true, Timestamp: timestamp(now)})
 }
 
-func (e *Endpoint) postStartup(b []byte, sid uint32, to netip.AddrPort) {
-	e.outbox.push(outgoing{to: to, b: e.defaultKeys.Seal(b, sid)})
+func (e *Endpoint) postStartup(now clock.Time, b []byte, sid uint32, to netip.AddrPort) {
+	packet := b[4+e.defaultKeys.Headroom():]
+	if e.unfragmented(len(packet)) {
+		e.outbox.push(outgoing{to: to, b: e.defaultKeys.Seal(b, sid)})
+		return
+	}
+	if len(packet) > maxStartupPacket {
+		panic("BUG: transport: a startup packet that nobody would put together")
+	}
+	e.packetID++
+	// "a sender SHOULD NOT send more than 4380 bytes nor more than four packets
+	// per distinct endpoint every 200 ms" (RFC 7016 §3.4).
+	at, count, bytes := now, 0, 0
+	pieces := e.pieces(len(packet))
+	for i := range pieces {
+		rest := len(packet) / (pieces - i)
+		d := wire.Fragment{More: i < pieces-1, PacketID: e.packetID, Number: uint64(i), Data: packet[:rest]}.Append(e.startupPacket(now, 0))
+		packet = packet[rest:]
+		d = e.defaultKeys.Seal(d, sid)
+		if count++; count > fragmentBurst || bytes+len(d) > fragmentBytes {
+			at, count, bytes = at.Add(fragmentPause), 1, 0
+		}
+		if bytes += len(d); at == now {
+			e.outbox.push(outgoing{to: to, b: d})
+		} else {
+			e.outbox.pushAt(outgoing{to: to, b: d}, at)
+		}
+	}
+	e.pool.free(b, e.cfg.MTU)
 }
 
-// startupSize returns the size of the datagram that postStartup makes of b.
+// unfragmented reports whether a startup packet of n bytes fits a datagram.
+func (e *Endpoint) unfragmented(n int) bool { return n <= e.defaultKeys.MaxPacket(e.cfg.MTU) }
+
+// fragmentHeader is what a fragment has beside its piece of the packet, in
+// bytes: the packet's header, the chunk's, flags, packet id, and number.
+const fragmentHeader = wire.MaxHeader + wire.ChunkHeaderSize + 1 + 5 + 1
+
+// pieces returns into how many fragments a startup packet of n bytes is cut.
+func (e *Endpoint) pieces(n int) int {
+	room := e.defaultKeys.MaxPacket(e.cfg.MTU) - fragmentHeader
+	return (n + room - 1) / room
+}
+
+// startupSize returns the bytes of the datagrams that postStartup makes of b, or
+// a little more.
 func (e *Endpoint) startupSize(b []byte) int {
 	n := len(b) - 4 - e.defaultKeys.Headroom()
-	for size := n; ; size++ {
-		if e.defaultKeys.MaxPacket(size) >= n {
+	extra := 0
+	if !e.unfragmented(n) {
+		pieces := e.pieces(n)
+		extra = (pieces-1)*crypto.Overhead + pieces*fragmentHeader
+	}
+	for size := n + extra; ; size++ {
+		if e.defaultKeys.MaxPacket(size) >= n+extra {
 			return size
 		}
 	}

@@ -19,9 +19,18 @@ const proofLimit = 30 * time.Second
 // handleIHello answers one who looks for this endpoint, and introduces one who
 // looks for somebody known here.
 func (e *Endpoint) handleIHello(now clock.Time, from netip.AddrPort, c wire.IHello, size int) {
-	switch {
-	case len(c.Tag) > maxTag:
+	if len(c.Tag) > maxTag {
 		e.drop(from, DropChunk)
+		return
+	}
+	if r := e.cfg.Redirector; r != nil {
+		var list [maxRedirected]netip.AddrPort
+		if to, ok := r.Redirect(now, c.EPD, from, list[:0]); ok {
+			e.redirectTo(now, from, c.Tag, to, size)
+			return
+		}
+	}
+	switch {
 	case e.cfg.Identity.Selects(c.EPD):
 		e.greet(now, from, c.Tag, size)
 	case e.cfg.Introduce:
@@ -31,8 +40,8 @@ func (e *Endpoint) handleIHello(now clock.Time, from netip.AddrPort, c wire.IHel
 	}
 }
 
-// greet sends an RHello. request is the size of the datagram that it answers, 0
-// if that was vouched for by a forwarder.
+// greet sends an RHello. request is the size of the datagrams that it answers, 0
+// if a forwarder told of them.
 func (e *Endpoint) greet(now clock.Time, to netip.AddrPort, tag []byte, request int) {
 	if e.outboxFull() {
 		return
@@ -42,16 +51,21 @@ func (e *Endpoint) greet(now clock.Time, to netip.AddrPort, tag []byte, request 
 		TagEcho:     tag,
 		Cookie:      e.cookies.append(cookie[:0], now, to),
 		Certificate: e.cfg.Identity.Certificate(),
-	}.Append(e.startupPacket(now))
-	size := e.startupSize(b)
-	// No answer to somebody unknown is longer than the question, or it would
-	// serve to flood a third party. RFC 7425 peers don't pad theirs.
-	if request != 0 && size > request && !e.cfg.Policy.AllowLegacy {
-		e.pool.free(b, e.cfg.MTU)
-		e.drop(to, DropAmplify)
-		return
+	}.Append(e.startupPacket(now, maxTag+2*cookieSize+len(e.cfg.Identity.Certificate())))
+	if size := e.startupSize(b); size > request {
+		// No answer to somebody unknown is longer than the question, or it would
+		// serve to flood a third party. RFC 7425 peers don't pad theirs.
+		why := DropAmplify
+		if request == 0 {
+			why = DropRate
+		}
+		if why == DropAmplify && !e.cfg.Policy.AllowLegacy || !e.unpadded.take(now, to.Addr(), size-request) {
+			e.pool.free(b, e.cfg.MTU)
+			e.drop(to, why)
+			return
+		}
 	}
-	e.postStartup(b, 0, to)
+	e.postStartup(now, b, 0, to)
 }
 
 // handleFIHello answers an initiator that a forwarder has told of "as though the
@@ -64,16 +78,20 @@ func (s *Session) handleFIHello(now clock.Time, c wire.FIHello) {
 		e.drop(s.addr, DropChunk)
 	case !e.cfg.Identity.Selects(c.EPD):
 		e.drop(s.addr, DropHello)
-	case !s.mayForward(now): // a forwarder must not make us flood a third party
-		e.drop(s.addr, DropLimit)
-	default:
+	case e.cfg.Forwarded == ForwardedNothing:
+	case !s.mayIntroduce(now): // a forwarder must not make us flood a third party
+		e.drop(s.addr, DropRate)
+	case e.cfg.Forwarded == ForwardedHello:
 		e.greet(now, c.Reply.AddrPort, c.Tag, 0)
+	case !e.outboxFull():
+		e.postStartup(now, wire.Redirect{TagEcho: c.Tag}.Append(e.startupPacket(now, 0)), 0, c.Reply.AddrPort)
+		e.stats.Redirects++
 	}
 }
 
 // handleIIKeying begins a session as responder (RFC 7016 §3.5.1.1.2). Until the
 // cookie is verified nothing is kept.
-func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.IIKeying) {
+func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.IIKeying, size int) {
 	verdict, age := e.cookies.check(c.CookieEcho, now, from)
 	switch {
 	case verdict == cookieForged || c.SessionID == 0:
@@ -87,8 +105,13 @@ func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.II
 		b := wire.CookieChange{
 			OldCookie: c.CookieEcho,
 			NewCookie: e.cookies.append(cookie[:0], now, from),
-		}.Append(e.startupPacket(now))
-		e.postStartup(b, c.SessionID, from)
+		}.Append(e.startupPacket(now, 0))
+		if e.startupSize(b) > size {
+			e.pool.free(b, e.cfg.MTU)
+			e.drop(from, DropAmplify)
+			return
+		}
+		e.postStartup(now, b, c.SessionID, from)
 		return
 	}
 	id := idOfKeying(c)
@@ -106,11 +129,17 @@ func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.II
 		e.drop(from, DropGlare)
 		return
 	}
+	prefix := prefixOf(from.Addr())
+	if e.begun[prefix] >= e.cfg.MaxOpeningPerPrefix {
+		e.drop(from, DropLimit)
+		return
+	}
 	s := e.newSession(now, stateResponding)
 	if s == nil {
 		e.drop(from, DropLimit)
 		return
 	}
+	e.begun[prefix]++
 	if other != nil {
 		other.yield(now, cert)
 	}
@@ -202,7 +231,7 @@ func (s *Session) answer(now clock.Time, to netip.AddrPort) {
 	if s.startup.busy || e.outboxFull() {
 		return
 	}
-	e.postStartup(append(e.startupPacket(now), s.startup.rikeying...), s.far, to)
+	e.postStartup(now, append(e.startupPacket(now, len(s.startup.rikeying)), s.startup.rikeying...), s.far, to)
 }
 
 // confirm tells the owner of a session whose initiator has used the keys, and
@@ -215,8 +244,7 @@ func (s *Session) answer(now clock.Time, to netip.AddrPort) {
 func (s *Session) confirm(now clock.Time) *Session {
 	e := s.e
 	delete(e.pending, s.keying)
-	e.opening--
-	s.confirmed = true
+	s.prove()
 	other := e.peers[s.peer]
 	switch {
 	case other == nil:
@@ -244,10 +272,26 @@ func (s *Session) adopt(r *Session) {
 	e.timers.Stop(&r.timer)
 	s.rest()
 	e.sessions.remove(s.id)
-	e.opening-- // s is proven with r
-	s.confirmed = true
+	s.prove() // with r
 	s.id, s.far, s.addr, s.keys = r.id, r.far, r.addr, r.keys
 	s.keying, s.rtt, s.initiator = r.keying, r.rtt, false
 	e.sessions.rebind(s.id, s)
 	r.state, r.keys, r.startup = StateClosed, nil, nil
+}
+
+// prove takes the session out of those of which nothing is proven yet.
+func (s *Session) prove() {
+	if s.confirmed {
+		return
+	}
+	e := s.e
+	s.confirmed = true
+	e.opening--
+	if s.initiator {
+		return
+	}
+	prefix := prefixOf(s.addr.Addr())
+	if e.begun[prefix]--; e.begun[prefix] == 0 {
+		delete(e.begun, prefix)
+	}
 }

@@ -107,10 +107,11 @@ const priorities = 8
 
 // seldom is what few sessions need, made on first use.
 type seldom struct {
-	pong      []byte     // message of a Ping to be replied to
-	mobSent   clock.Time // MOB_TX_TS
-	mobHeard  clock.Time // MOB_RX_TS
-	forwardAt clock.Time // earliest time of the next forward if none were saved up
+	pong      []byte           // message of a Ping to be replied to
+	mobSent   clock.Time       // MOB_TX_TS
+	mobHeard  clock.Time       // MOB_RX_TS
+	introduce rateLimit        // of introductions
+	reported  []netip.AddrPort // where the far end says that it is, too
 }
 
 func (s *Session) rare() *seldom {
@@ -476,10 +477,7 @@ func (s *Session) leave() {
 		delete(e.pending, s.keying)
 	}
 	e.critical.forget(s)
-	if !s.confirmed && s.state != StateClosed && s.state != StateOpenFailed {
-		e.opening--
-		s.confirmed = true
-	}
+	s.prove() // there is nothing to prove any more
 }
 
 // endFlows ends every flow: "immediately abort and terminate all open or

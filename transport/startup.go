@@ -63,13 +63,19 @@ func (e *Endpoint) handleStartup(now clock.Time, from netip.AddrPort, b []byte) 
 	if t := e.cfg.Trace; t != nil && t.Received != nil {
 		t.Received(now, nil, from, size)
 	}
+	e.handleStartupChunks(now, from, p[n:], size, true)
+}
+
+// handleStartupChunks processes the chunks of a packet of size bytes. Fragments
+// are those of a packet, never of a fragment.
+func (e *Endpoint) handleStartupChunks(now clock.Time, from netip.AddrPort, p []byte, size int, fragments bool) {
 	greeted := false
-	for p = p[n:]; ; p = p[n:] {
-		typ, payload, m := wire.ConsumeChunk(p)
-		if m == 0 {
+	for range maxStartupChunks {
+		typ, payload, n := wire.ConsumeChunk(p)
+		if n == 0 {
 			return
 		}
-		n = m
+		p = p[n:]
 		ok := true
 		switch typ {
 		case wire.ChunkIHello:
@@ -94,7 +100,16 @@ func (e *Endpoint) handleStartup(now clock.Time, from netip.AddrPort, b []byte) 
 			var c wire.IIKeying
 			if c, ok = wire.ParseIIKeying(payload); ok && !greeted {
 				greeted = true
-				e.handleIIKeying(now, from, c)
+				e.handleIIKeying(now, from, c, size)
+			}
+		case wire.ChunkFragment:
+			var c wire.Fragment
+			if c, ok = wire.ParseFragment(payload); ok && fragments && !greeted {
+				greeted = true
+				if whole, size := e.wholePacket(now, from, 0, c, size); whole != nil {
+					_, n := wire.ConsumeHeader(whole)
+					e.handleStartupChunks(now, from, whole[n:], size, false)
+				}
 			}
 		}
 		if !ok {
@@ -117,12 +132,17 @@ func (s *Session) handleKeying(now clock.Time, from netip.AddrPort, b []byte) {
 		e.drop(from, DropHeader)
 		return
 	}
-	for p = p[n:]; s.state == StateKeyingSent; p = p[n:] {
-		typ, payload, m := wire.ConsumeChunk(p)
-		if m == 0 {
+	s.handleKeyingChunks(now, from, p[n:], h, len(b), true)
+}
+
+func (s *Session) handleKeyingChunks(now clock.Time, from netip.AddrPort, p []byte, h wire.Header, size int, fragments bool) {
+	e := s.e
+	for range maxStartupChunks {
+		typ, payload, n := wire.ConsumeChunk(p)
+		if n == 0 || s.state != StateKeyingSent {
 			return
 		}
-		n = m
+		p = p[n:]
 		ok := true
 		switch typ {
 		case wire.ChunkRIKeying:
@@ -135,9 +155,33 @@ func (s *Session) handleKeying(now clock.Time, from netip.AddrPort, b []byte) {
 			if c, ok = wire.ParseCookieChange(payload); ok {
 				s.handleCookieChange(now, c)
 			}
+		case wire.ChunkFragment:
+			var c wire.Fragment
+			if c, ok = wire.ParseFragment(payload); ok && fragments {
+				if whole, size := e.wholePacket(now, from, s.id, c, size); whole != nil {
+					h, n := wire.ConsumeHeader(whole)
+					s.handleKeyingChunks(now, from, whole[n:], h, size, false)
+				}
+			}
 		}
 		if !ok {
 			e.drop(from, DropChunk)
 		}
 	}
+}
+
+// wholePacket returns the packet that a fragment completes and the size of the
+// datagrams that brought it, nil as long as it is not complete. "A receiver MUST
+// discard any reassembled packet with a mode different than the packets
+// containing its fragments" (RFC 7016 §3.4).
+func (e *Endpoint) wholePacket(now clock.Time, from netip.AddrPort, session uint32, c wire.Fragment, size int) ([]byte, int) {
+	whole, size := e.handleFragment(now, from, session, c, size)
+	if whole == nil {
+		return nil, 0
+	}
+	if h, n := wire.ConsumeHeader(whole); n == 0 || h.Mode != wire.ModeStartup {
+		e.drop(from, DropHeader)
+		return nil, 0
+	}
+	return whole, size
 }

@@ -5,7 +5,7 @@ type Drop uint8
 
 // Reasons of drops.
 const (
-	DropShort       Drop = iota // too short to be a packet
+	DropSize        Drop = iota // too short to be a packet, or longer than those of a handshake
 	DropSession                 // for a session that does not exist
 	DropCrypto                  // does not open under its key, or was replayed
 	DropHeader                  // unreadable header, or a mode that does not fit
@@ -16,14 +16,17 @@ const (
 	DropCookie                  // IIKeying with a forged or expired cookie
 	DropCertificate             // invalid or unexpected certificate
 	DropGlare                   // IIKeying that lost against our own, or repeats one that was answered
-	DropLimit                   // a limit of the Config is reached
+	DropLimit                   // Config.MaxSessions, MaxOpening, MaxOpeningPerPrefix, or MaxFlowsPerSession is reached
 	DropBuffer                  // data beyond the receive window
 	DropFlow                    // acknowledgement for an unknown flow, or of data never sent
+	DropRate                    // an introduction, redirect, or answer over the rate for its target
+	DropFragment                // a packet fragment that is superfluous or contradicts others, or its packet is too large
+	DropAssembly                // a fragmented packet that was given up incomplete, for lack of progress or room
 	drops
 )
 
-var dropNames = [drops]string{"short", "session", "crypto", "header", "chunk", "state", "hello",
-	"amplify", "cookie", "certificate", "glare", "limit", "buffer", "flow"}
+var dropNames = [drops]string{"size", "session", "crypto", "header", "chunk", "state", "hello",
+	"amplify", "cookie", "certificate", "glare", "limit", "buffer", "flow", "rate", "fragment", "assembly"}
 
 // String returns a word for d.
 func (d Drop) String() string {
