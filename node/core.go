@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"rtmfp/group"
@@ -52,6 +53,7 @@ type Core struct {
 	dials   []dial // links that groups asked for and do not have yet
 	ready   []dial // of these, the ones that an open session answers
 	orphans []orphan
+	closing []*transport.Session // closed by CloseAll, without an answer yet
 	events  []CoreEvent
 }
 
@@ -289,10 +291,33 @@ func (c *Core) LeaveAll(now clock.Time) {
 func (c *Core) CloseAll(now clock.Time) {
 	for i := range c.links.rows {
 		if r := &c.links.rows[i]; r.used {
-			r.value.session.Close(now)
+			c.closing = append(c.closing, r.value.session)
+			c.closeLink(now, group.LinkID(r.gen<<slotBits|uint32(i)))
 		}
 	}
 	c.route(now)
+}
+
+// closeLink closes the session of a link that no group uses any more.
+func (c *Core) closeLink(now clock.Time, id group.LinkID) {
+	l := c.links.get(uint32(id))
+	session := l.session
+	c.links.remove(uint32(id))
+	c.forgetFlows(id)
+	session.User = nil
+	session.Close(now)
+}
+
+// Left reports whether the farewells of all groups that were left are through.
+func (c *Core) Left() bool { return len(c.leaving) == 0 }
+
+// Closed reports whether the far ends of all sessions that CloseAll closed
+// have answered.
+func (c *Core) Closed() bool {
+	c.closing = slices.DeleteFunc(c.closing, func(s *transport.Session) bool {
+		return s.State() == transport.StateClosed
+	})
+	return len(c.closing) == 0
 }
 
 // route hands events of the transport to the groups, and those of the groups

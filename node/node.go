@@ -32,14 +32,15 @@ type Node struct {
 	groups   []*Group
 	failures map[string]error // introducers that did not answer, by URL
 	up       map[string]bool  // introducers that did
-	empty    chan struct{}    // while closing: closed when the last session is
+	until    func() bool      // while closing: what is waited for
+	reached  chan struct{}    // closed when it is reached
 }
 
-// While closing, a node first gives its farewells this long to leave, and
-// then its sessions this long to be closed by the far ends.
+// While closing, a node waits at most this long for its farewells to arrive,
+// and then for the far ends of its sessions to agree.
 const (
-	farewellTime = 150 * time.Millisecond
-	closingTime  = 350 * time.Millisecond
+	farewellTime = 250 * time.Millisecond
+	closingTime  = 250 * time.Millisecond
 )
 
 // Start binds the socket and runs the node until Close. The context only
@@ -165,29 +166,30 @@ func (n *Node) readStats() Stats {
 // up to half a second, in which the neighbors are told.
 func (n *Node) Close() error {
 	n.close.Do(func() {
-		empty := make(chan struct{})
-		_ = n.do(func(now clock.Time) {
+		n.await(farewellTime, n.core.Left, func(now clock.Time) {
 			for _, g := range n.groups {
 				g.endStreams(now)
 			}
 			n.core.LeaveAll(now)
-			n.empty = empty
 		})
-		n.await(empty, farewellTime)
-		_ = n.do(n.core.CloseAll)
-		n.await(empty, closingTime)
+		n.await(closingTime, n.core.Closed, n.core.CloseAll)
 		n.driver.Stop()
 	})
 	<-n.done
 	return nil
 }
 
-// await waits until the last session is closed, or for d.
-func (n *Node) await(empty <-chan struct{}, d time.Duration) {
+// await runs f on the loop and waits until a turn reaches the condition, but at
+// most for d.
+func (n *Node) await(d time.Duration, until func() bool, f func(now clock.Time)) {
+	reached := make(chan struct{})
+	if n.do(func(now clock.Time) { f(now); n.until, n.reached = until, reached }) != nil {
+		return
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-empty:
+	case <-reached:
 	case <-timer.C:
 	case <-n.driver.Done():
 	}
@@ -221,9 +223,9 @@ func (n *Node) afterTurn(clock.Time) {
 	for _, g := range n.groups {
 		g.deliver()
 	}
-	if n.empty != nil && n.core.links.live == 0 {
-		close(n.empty)
-		n.empty = nil
+	if n.until != nil && n.until() {
+		close(n.reached)
+		n.until, n.reached = nil, nil
 	}
 }
 
