@@ -47,6 +47,8 @@ var rooms = []room{
 	{path: "transport/crypto/...", core: true, knows: []string{"internal/...", "transport/wire/..."},
 		takes: []string{xcrypto, simpleLRU, xxhash}},
 	{path: "transport/driver", knows: []string{"internal/...", "transport", "transport/udp"}},
+	{path: "transport/trace", knows: []string{"internal/...", "transport", "transport/wire/..."}},
+	{path: "transport/conformance/...", knows: []string{"internal/...", "transport/..."}},
 	{path: "transport/host", knows: []string{"internal/...", "transport", "transport/crypto", "transport/driver", "transport/udp"}},
 	{path: "transport", core: true,
 		knows: []string{"internal/...", "transport/wire/...", "transport/crypto/..."}, takes: []string{simpleLRU, xxhash}},
