@@ -104,7 +104,7 @@ func (c *publishCmd) Run(ctx context.Context, e *env) error {
 	if err != nil {
 		return in.explain(err)
 	}
-	c.notice(e)("published %s; sent %.2f copies to %d neighbors", bytesText(stats.Bytes), copies(stats), stats.Neighbors)
+	c.notice(e)("published %s; sent %.2f copies", bytesText(stats.Bytes), copies(stats))
 	return nil
 }
 
