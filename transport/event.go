@@ -44,8 +44,8 @@ const (
 	// its Close, or after its rejection. The handle is dead.
 	SendFlowClosed
 
-	// SendFlowRejected: the far end refuses Send with the exception Code. What
-	// was queued is abandoned and nothing more can be sent.
+	// SendFlowRejected: the far end refuses Send with the exception Code, maybe
+	// after its Close. What was queued is abandoned and nothing more can be sent.
 	SendFlowRejected
 
 	// Receipt: the message that was sent on Send with the receipt number

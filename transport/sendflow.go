@@ -292,16 +292,13 @@ func (f *SendFlow) rejected(now clock.Time, code uint64) {
 		return
 	}
 	f.exception = true
-	open := f.state == sendOpen
 	f.close(now)
 	if f.state == sendClosed {
 		return
 	}
 	f.abandonAll()
 	f.s.makeReady(f)
-	if open {
-		f.s.e.emit(Event{Kind: SendFlowRejected, Session: f.s, Send: f, Code: code})
-	}
+	f.s.e.emit(Event{Kind: SendFlowRejected, Session: f.s, Send: f, Code: code})
 }
 
 func (f *SendFlow) abandonAll() {
