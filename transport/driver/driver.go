@@ -66,7 +66,8 @@ type inbox struct {
 const (
 	inboxesInFlight = 3       // batches of datagrams between reader and loop
 	workQueue       = 64      // public-key work given to the workers
-	outSize         = 1 << 18 // bytes of datagrams per write
+	outStart        = 1 << 16 // bytes of datagrams per write,
+	outSize         = 1 << 18 // and once a write was that long
 )
 
 // Start runs core on conn, which the driver closes at its end. afterTurn is
@@ -82,10 +83,7 @@ func Start(conn *udp.Conn, core Core, afterTurn func(now clock.Time)) *Driver {
 		waking:   make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
-		out:      make([]byte, outSize),
-	}
-	for range inboxesInFlight {
-		d.spent <- conn.NewInbox()
+		out:      make([]byte, outStart),
 	}
 	go d.run()
 	return d
@@ -163,13 +161,32 @@ func workers() int { return min(max(runtime.GOMAXPROCS(0)-1, 1), 4) }
 
 // read fills inboxes until the socket is closed.
 func (d *Driver) read() {
-	for in := range d.spent {
+	for made := 0; ; {
+		in := d.empty(&made)
+		if in == nil {
+			return
+		}
 		packets, err := d.conn.Read(in)
 		d.inboxes <- inbox{in, packets, err} // has room for all that there are
 		if err != nil {
 			return
 		}
 	}
+}
+
+// empty returns an inbox to be filled, nil at the end. Each holds much, so one
+// is made only when the loop has not kept up with those that there are.
+func (d *Driver) empty(made *int) *udp.Inbox {
+	if *made < inboxesInFlight {
+		select {
+		case in := <-d.spent:
+			return in
+		default:
+			*made++
+			return d.conn.NewInbox()
+		}
+	}
+	return <-d.spent
 }
 
 // loop owns the core. It takes what happens, turns the core, and sleeps.
@@ -239,7 +256,7 @@ func (d *Driver) transmit(now clock.Time) {
 	for more := true; more; {
 		free := d.out
 		d.batches = d.batches[:0]
-		for len(free) >= outSize/2 {
+		for len(free) >= len(d.out)/2 {
 			var b transport.Batch
 			if b, more = d.core.Transmit(now, free); !more {
 				break
@@ -253,6 +270,9 @@ func (d *Driver) transmit(now clock.Time) {
 		if err := d.conn.Write(d.batches); err != nil {
 			d.fail(err)
 			return
+		}
+		if more && len(d.out) < outSize {
+			d.out = make([]byte, outSize)
 		}
 	}
 }
