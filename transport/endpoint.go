@@ -75,9 +75,7 @@ func New(cfg Config) (*Endpoint, error) {
 	if err := e.cookies.init(cfg.Rand); err != nil {
 		return nil, fmt.Errorf("transport: Config.Rand: %w", err)
 	}
-	if err := e.unpadded.init(cfg.Rand, cfg.UnpaddedBudget); err != nil {
-		return nil, fmt.Errorf("transport: Config.Rand: %w", err)
-	}
+	e.unpadded.init(e.mobility[:], cfg.UnpaddedBudget)
 	e.assembler.init(cfg.FragmentBuffer)
 	e.packetID = e.cookies.offset >> 36 // 28 bits: not to be guessed, and 4 bytes on the wire
 	return e, nil

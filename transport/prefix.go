@@ -1,8 +1,8 @@
 package transport
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
-	"io"
 	"math/bits"
 	"net/netip"
 	"time"
@@ -31,14 +31,11 @@ type allowances struct {
 
 const allowanceSlots = 1024
 
-func (a *allowances) init(rand io.Reader, rate int) error {
-	var b [16]byte
-	if _, err := io.ReadFull(rand, b[:]); err != nil {
-		return err
-	}
-	a.key = [2]uint64{binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])}
+// init takes the hash's key from a secret.
+func (a *allowances) init(secret []byte, rate int) {
+	sum := sha256.Sum256(append([]byte("allowances"), secret...))
+	a.key = [2]uint64{binary.BigEndian.Uint64(sum[:]), binary.BigEndian.Uint64(sum[8:])}
 	a.rate = rate
-	return nil
 }
 
 // take spends n for the network of an address, and returns false if it does not
