@@ -25,7 +25,7 @@ type capture struct {
 	group          DHGroup
 	dh, near, far  []byte // no dh: the capture ends before there are keys
 	nonces         [2]string
-	peer, suite    string
+	suite          string
 	theirs, packet [][]byte // datagrams from rtmfp-cpp, and what is in them
 	ours           [][]byte
 }
@@ -54,8 +54,6 @@ func readCaptures(t *testing.T) (list []*capture) {
 				c.group = DHGroup(n)
 			case "suite":
 				c.suite = rest
-			case "peer":
-				c.peer = rest
 			case "dh":
 				c.dh = unhex(t, rest)
 			case "near":
