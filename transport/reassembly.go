@@ -104,16 +104,14 @@ func (f *RecvFlow) hand(data []byte, first, last uint64) {
 	f.s.e.emit(Event{Kind: Message, Session: f.s, Recv: f, Data: data, Skipped: skipped})
 }
 
-// room reports whether the window holds the fragment. The very next one is
-// always taken: "deadlock can occur" otherwise (RFC 7016 §3.6.3.5), unless
+// room reports whether the window holds the fragment. A flow that is held still
+// takes what its window allowed before, or the far end would take it for lost
+// and slow down. The very next one is always taken: "deadlock can occur" otherwise (RFC 7016 §3.6.3.5), unless
 // delivery is suspended or the message grows beyond MaxMessage.
 func (f *RecvFlow) room(u wire.UserData) bool {
 	cfg := &f.s.e.cfg
 	size := len(u.Data) + fragOverhead
 	limit := cfg.RecvBuffer + cfg.MaxMessage
-	if f.held {
-		limit = cfg.RecvBuffer + windowBlock
-	}
 	if f.buffer.bytes+size <= limit && f.s.buffered+size <= cfg.SessionBuffer {
 		return true
 	}
