@@ -106,8 +106,9 @@ func (f *RecvFlow) hand(data []byte, first, last uint64) {
 
 // room reports whether the window holds the fragment. A flow that is held still
 // takes what its window allowed before, or the far end would take it for lost
-// and slow down. The very next one is always taken: "deadlock can occur" otherwise (RFC 7016 §3.6.3.5), unless
-// delivery is suspended or the message grows beyond MaxMessage.
+// and slow down. The very next one is always taken: "deadlock can occur"
+// otherwise (RFC 7016 §3.6.3.5), unless delivery is suspended or the message
+// grows beyond MaxMessage.
 func (f *RecvFlow) room(u wire.UserData) bool {
 	cfg := &f.s.e.cfg
 	size := len(u.Data) + fragOverhead
