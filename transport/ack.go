@@ -117,6 +117,9 @@ func (s *Session) acknowledged(now clock.Time, t *ackTally) {
 		s.arm(s.timeout)
 	}
 	s.armTail(now)
+	if t := s.e.cfg.Trace; t != nil && t.Acknowledged != nil {
+		t.Acknowledged(now, s)
+	}
 	for _, tail := range s.ready {
 		if tail != nil {
 			s.wake()

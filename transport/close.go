@@ -16,7 +16,7 @@ func (s *Session) Close(now clock.Time) {
 	case StateOpen:
 		s.leave()
 		s.endFlows()
-		s.state = StateNearClose
+		s.become(StateNearClose)
 		s.openedAt = now // from here on the time of closing
 		s.nearCloseAlarm(now)
 	}
@@ -67,7 +67,7 @@ func (s *Session) handleClose(now clock.Time) {
 	}
 	s.leave()
 	s.endFlows()
-	s.state = StateFarCloseLinger
+	s.become(StateFarCloseLinger)
 	s.stateAt = now.Add(farCloseLinger)
 	s.arm(s.stateAt)
 	s.e.emit(Event{Kind: SessionClosed, Session: s, Err: ErrFarClosed})

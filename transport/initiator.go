@@ -274,7 +274,7 @@ func (e *Endpoint) handleRHello(now clock.Time, from netip.AddrPort, c wire.RHel
 	}
 	s.peer = peer
 	e.peers[peer] = s
-	s.state = StateKeyingSent
+	s.become(StateKeyingSent)
 	s.addr = from
 	st := s.startup
 	st.cookie = bytes.Clone(c.Cookie)
@@ -369,7 +369,7 @@ func (s *Session) completed(now clock.Time, w *Work) {
 
 // opened moves the session to S_OPEN for its owner.
 func (s *Session) opened(now clock.Time) {
-	s.state = StateOpen
+	s.become(StateOpen)
 	s.startup = nil
 	s.openedAt, s.lastHeard = now, now
 	s.stateAt = clock.Never

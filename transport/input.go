@@ -34,9 +34,7 @@ func (s *Session) handle(now clock.Time, from netip.AddrPort, b []byte) {
 		e.drop(from, DropHeader)
 		return
 	}
-	if t := e.cfg.Trace; t != nil && t.Received != nil {
-		t.Received(now, s, from, size)
-	}
+	e.packetReceived(now, s, from, size, s.id, p)
 	if !s.confirmed {
 		if s = s.confirm(now); s == nil {
 			e.drop(from, DropGlare)

@@ -56,5 +56,8 @@ func (s *Session) handlePongFrom(now clock.Time, from netip.AddrPort, message []
 	s.congestion.init(s.e.cfg.MTU)
 	s.congestion.outstanding, s.congestion.recovery = outstanding, recovery
 	s.pacer.init(now, s.e.cfg.MTU)
+	if t := s.e.cfg.Trace; t != nil && t.AddressChanged != nil {
+		t.AddressChanged(now, s, old)
+	}
 	s.e.emit(Event{Kind: AddressChanged, Session: s, From: old})
 }

@@ -105,6 +105,7 @@ func (e *Endpoint) startupPacket(now clock.Time, size int) []byte {
 func (e *Endpoint) postStartup(now clock.Time, b []byte, sid uint32, to netip.AddrPort) {
 	packet := b[4+e.defaultKeys.Headroom():]
 	if e.unfragmented(len(packet)) {
+		e.packetSent(now, nil, to, sid, packet)
 		e.outbox.push(outgoing{to: to, b: e.defaultKeys.Seal(b, sid)})
 		return
 	}
@@ -120,6 +121,7 @@ func (e *Endpoint) postStartup(now clock.Time, b []byte, sid uint32, to netip.Ad
 		rest := len(packet) / (pieces - i)
 		d := wire.Fragment{More: i < pieces-1, PacketID: e.packetID, Number: uint64(i), Data: packet[:rest]}.Append(e.startupPacket(now, 0))
 		packet = packet[rest:]
+		e.packetSent(now, nil, to, sid, d[4+e.defaultKeys.Headroom():])
 		d = e.defaultKeys.Seal(d, sid)
 		if count++; count > fragmentBurst || bytes+len(d) > fragmentBytes {
 			at, count, bytes = at.Add(fragmentPause), 1, 0
@@ -176,5 +178,6 @@ func (s *Session) post(now clock.Time, to netip.AddrPort, chunk interface{ Appen
 		return // a reply to something absurd
 	}
 	s.sentHeader(h)
+	e.packetSent(now, s, to, s.far, b[4+s.keys.Headroom():])
 	e.outbox.push(outgoing{to: to, b: s.keys.Seal(b, s.far), session: s})
 }

@@ -457,7 +457,7 @@ func (s *Session) release(state State) {
 	}
 	s.endFlows()
 	s.leave()
-	s.state = state
+	s.become(state)
 	s.startup = nil
 	s.keys = nil
 	s.seldom = nil

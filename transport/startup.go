@@ -60,9 +60,7 @@ func (e *Endpoint) handleStartup(now clock.Time, from netip.AddrPort, b []byte) 
 		e.drop(from, DropHeader)
 		return
 	}
-	if t := e.cfg.Trace; t != nil && t.Received != nil {
-		t.Received(now, nil, from, size)
-	}
+	e.packetReceived(now, nil, from, size, 0, p)
 	e.handleStartupChunks(now, from, p[n:], size, true)
 }
 
@@ -132,6 +130,7 @@ func (s *Session) handleKeying(now clock.Time, from netip.AddrPort, b []byte) {
 		e.drop(from, DropHeader)
 		return
 	}
+	e.packetReceived(now, nil, from, len(b), s.id, p)
 	s.handleKeyingChunks(now, from, p[n:], h, len(b), true)
 }
 

@@ -28,7 +28,7 @@ func (e *Endpoint) Transmit(now clock.Time, buf []byte) (Batch, bool) {
 		out := e.outbox.pop()
 		n := copy(buf, out.b)
 		e.pool.free(out.b, e.cfg.MTU)
-		e.sent(now, out.session, out.to, n, 1)
+		e.sent(now, out.session, out.to, n, n, 1)
 		return Batch{To: out.to, B: buf[:n], Segment: n}, true
 	}
 	for s := e.sendable.head; s != nil; s = e.sendable.head {
@@ -39,7 +39,7 @@ func (e *Endpoint) Transmit(now clock.Time, buf []byte) (Batch, bool) {
 				s.rest()
 				continue
 			}
-			e.sent(now, nil, to, n, 1)
+			e.sent(now, nil, to, n, n, 1)
 			return Batch{To: to, B: buf[:n], Segment: n}, true
 		case StateOpen:
 			n, segment, more := s.transmit(now, buf)
@@ -58,7 +58,7 @@ func (e *Endpoint) Transmit(now clock.Time, buf []byte) (Batch, bool) {
 }
 
 // sent counts and traces what was built.
-func (e *Endpoint) sent(now clock.Time, s *Session, to netip.AddrPort, bytes, datagrams int) {
+func (e *Endpoint) sent(now clock.Time, s *Session, to netip.AddrPort, bytes, segment, datagrams int) {
 	e.stats.DatagramsSent += uint64(datagrams)
 	e.stats.BytesSent += uint64(bytes)
 	if s != nil {
@@ -66,7 +66,9 @@ func (e *Endpoint) sent(now clock.Time, s *Session, to netip.AddrPort, bytes, da
 		s.stats.BytesSent += uint64(bytes)
 	}
 	if t := e.cfg.Trace; t != nil && t.Sent != nil {
-		t.Sent(now, s, to, bytes/datagrams)
+		for rest := bytes; rest > 0; rest -= segment {
+			t.Sent(now, s, to, min(segment, rest))
+		}
 	}
 }
 
@@ -92,7 +94,7 @@ func (s *Session) transmit(now clock.Time, buf []byte) (n, segment int, more boo
 		}
 	}
 	if count > 0 {
-		s.e.sent(now, s, s.addr, n, count)
+		s.e.sent(now, s, s.addr, n, segment, count)
 	}
 	return n, segment, more
 }
@@ -154,6 +156,7 @@ func (s *Session) build(now clock.Time, buf []byte, limit int) int {
 		return 0
 	}
 	s.sentHeader(h)
+	s.e.packetSent(now, s, s.addr, s.far, b[start:])
 	size := len(s.keys.Seal(b, s.far))
 	if s.dormant {
 		s.keys.Rest()
