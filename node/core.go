@@ -61,7 +61,7 @@ type Core struct {
 type link struct {
 	session *transport.Session
 	users   []*GroupCore
-	boot    *bootstrap
+	boot    bool       // an introducer that the node was told of is behind it
 	closeAt clock.Time // when it is closed unless somebody takes it up; Never while it is used
 }
 
@@ -230,8 +230,8 @@ func (c *Core) Join(now clock.Time, spec *group.Spec) *GroupCore {
 	g.group.SetAddresses(now, c.addrs)
 	g.group.Start(now)
 	for i := range c.links.rows {
-		if l := &c.links.rows[i]; l.used && l.value.boot != nil {
-			c.introduce(now, l.value.boot.link, g)
+		if r := &c.links.rows[i]; r.used && r.value.boot {
+			c.introduce(now, group.LinkID(r.gen<<slotBits|uint32(i)), g)
 		}
 	}
 	c.route(now)

@@ -171,7 +171,7 @@ func (l groupLinks) HangUp(now clock.Time, id group.LinkID) {
 			break
 		}
 	}
-	if len(k.users) == 0 && k.boot == nil {
+	if len(k.users) == 0 && !k.boot {
 		c.orphaned(now, id, hungUpGrace)
 	}
 }

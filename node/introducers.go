@@ -69,11 +69,25 @@ func (c *Core) bootstrapOpen(now clock.Time, id group.LinkID, s *transport.Sessi
 			continue
 		}
 		b.link, b.tries = id, 0
-		c.links.get(uint32(id)).boot = b
+		l := c.links.get(uint32(id))
+		l.boot, l.closeAt = true, clock.Never
 		c.report(CoreEvent{Kind: EventBootstrapUp, URL: b.url, Peer: s.Peer()})
 		for _, g := range c.groups {
 			c.introduce(now, id, g)
 		}
+	}
+}
+
+// bootstrapMerged takes an introducer that turned out to be a node with which
+// there is a session already.
+func (c *Core) bootstrapMerged(now clock.Time, s, other *transport.Session) {
+	for _, b := range c.boots {
+		if b.session == s {
+			b.session = other
+		}
+	}
+	if id := handle(other.User); c.links.get(id) != nil {
+		c.bootstrapOpen(now, group.LinkID(id), other)
 	}
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
@@ -37,7 +38,7 @@ func (c *Core) handle(now clock.Time, ev transport.Event) {
 	case transport.SessionOpen:
 		c.sessionOpen(now, ev.Session)
 	case transport.SessionFailed:
-		c.sessionFailed(now, ev.Session, ev.Err)
+		c.sessionFailed(now, ev.Session, ev.Other, ev.Err)
 	case transport.SessionClosed:
 		c.sessionClosed(now, ev.Session)
 	case transport.FlowOpen:
@@ -57,27 +58,29 @@ func (c *Core) sessionOpen(now clock.Time, s *transport.Session) {
 	s.User = uint32(id)
 	c.bootstrapOpen(now, id, s)
 	c.dialsAnswered(now, peer, id)
-	if l := c.links.get(uint32(id)); l != nil && len(l.users) == 0 && l.boot == nil {
+	if l := c.links.get(uint32(id)); l != nil && len(l.users) == 0 && !l.boot {
 		c.orphaned(now, id, unclaimedGrace)
 	}
 }
 
 // dialsAnswered gives the link to every group that asked for the peer.
 func (c *Core) dialsAnswered(now clock.Time, peer group.PeerID, id group.LinkID) {
-	var rest []dial
-	answered := c.dials[:0:0]
-	for _, d := range c.dials {
-		if d.peer == peer {
-			answered = append(answered, d)
-		} else {
-			rest = append(rest, d)
-		}
-	}
-	c.dials = rest
-	for _, d := range answered {
+	for _, d := range c.takeDials(peer) {
 		c.use(id, d.owner)
 		d.owner.group.LinkUp(now, id, peer, false)
 	}
+}
+
+// takeDials removes the dials for a peer and returns them.
+func (c *Core) takeDials(peer group.PeerID) []dial {
+	var taken []dial
+	c.dials = slices.DeleteFunc(c.dials, func(d dial) bool {
+		if d.peer == peer {
+			taken = append(taken, d)
+		}
+		return d.peer == peer
+	})
+	return taken
 }
 
 // answerDial gives an open session's link to a group that asked for it.
@@ -105,20 +108,17 @@ func (c *Core) use(id group.LinkID, g *GroupCore) bool {
 	return true
 }
 
-func (c *Core) sessionFailed(now clock.Time, s *transport.Session, err error) {
-	c.bootstrapFailed(now, s, err)
-	peer := group.PeerID(s.Peer())
-	var rest, failed []dial
-	for _, d := range c.dials {
-		if d.peer == peer {
-			failed = append(failed, d)
-		} else {
-			rest = append(rest, d)
-		}
+// sessionFailed takes the end of a dial. Other is the session that the dial
+// turned out to duplicate, nil if it just failed.
+func (c *Core) sessionFailed(now clock.Time, s, other *transport.Session, err error) {
+	if other != nil {
+		c.bootstrapMerged(now, s, other)
+	} else {
+		c.bootstrapFailed(now, s, err)
 	}
-	c.dials = rest
-	for _, d := range failed {
-		d.owner.group.DialFailed(now, d.peer)
+	peer := group.PeerID(s.Peer())
+	for _, d := range c.takeDials(peer) {
+		d.owner.group.DialFailed(now, peer)
 	}
 }
 
@@ -128,14 +128,16 @@ func (c *Core) sessionClosed(now clock.Time, s *transport.Session) {
 	if l == nil {
 		return
 	}
-	users, boot := l.users, l.boot
+	users := l.users
 	c.links.remove(uint32(id))
 	c.forgetFlows(id)
 	for _, g := range users {
 		g.group.LinkDown(now, id)
 	}
-	if boot != nil {
-		boot.down(now)
+	for _, b := range c.boots {
+		if b.link == id {
+			b.down(now)
+		}
 	}
 }
 

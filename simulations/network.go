@@ -157,6 +157,16 @@ func (w *Network) Stop(n *Node) {
 	w.queue.Stop(&n.wake)
 }
 
+// Move gives a node another address, as a new lease or a restart elsewhere
+// does. Whoever had the address has it no more.
+func (w *Network) Move(n *Node, addr netip.AddrPort) {
+	if w.index[n.Addr] == n {
+		delete(w.index, n.Addr)
+	}
+	n.Addr = addr
+	w.index[addr] = n
+}
+
 // Do calls f, which may call into n's core, and carries out what follows.
 func (w *Network) Do(n *Node, f func(now clock.Time)) {
 	f(w.now)
