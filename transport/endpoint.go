@@ -144,6 +144,8 @@ const minDatagram = 5
 func (e *Endpoint) Advance(now clock.Time) {
 	e.input(now)
 	e.events.recycle()
+	e.outbox.advance(now)
+	e.assembler.expire(e, now)
 	for {
 		t := e.timers.Pop(now)
 		if t == nil {

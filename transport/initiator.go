@@ -189,9 +189,6 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 			}
 			to = s.addr
 			chunk = append(e.startupPacket(now, len(st.iikeying)), st.iikeying...)
-			if !e.unfragmented(len(chunk) - 4 - e.defaultKeys.Headroom()) {
-				st.keying.at = max(st.keying.at, now.Add(fragmentPause))
-			}
 		}
 	}
 	if chunk == nil {
@@ -201,7 +198,9 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 	}
 	// The outbox is empty, or it would not be the turn of a session. What does
 	// not fit one datagram goes on from there.
-	e.postStartup(now, chunk, 0, to)
+	if next = e.postStartup(now, chunk, 0, to); s.state == StateKeyingSent {
+		st.keying.at = max(st.keying.at, next)
+	}
 	first := e.outbox.pop()
 	n := copy(buf, first.b)
 	e.pool.free(first.b, e.cfg.MTU)

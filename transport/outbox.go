@@ -102,12 +102,13 @@ func (e *Endpoint) startupPacket(now clock.Time, size int) []byte {
 		wire.Header{Mode: wire.ModeStartup, HasTimestamp: true, Timestamp: timestamp(now)})
 }
 
-func (e *Endpoint) postStartup(now clock.Time, b []byte, sid uint32, to netip.AddrPort) {
+// postStartup returns when as much may be sent to the same address again.
+func (e *Endpoint) postStartup(now clock.Time, b []byte, sid uint32, to netip.AddrPort) (next clock.Time) {
 	packet := b[4+e.defaultKeys.Headroom():]
 	if e.unfragmented(len(packet)) {
 		e.packetSent(now, nil, to, sid, packet)
 		e.outbox.push(outgoing{to: to, b: e.defaultKeys.Seal(b, sid)})
-		return
+		return now
 	}
 	if len(packet) > maxStartupPacket {
 		panic("BUG: transport: a startup packet that nobody would put together")
@@ -133,6 +134,7 @@ func (e *Endpoint) postStartup(now clock.Time, b []byte, sid uint32, to netip.Ad
 		}
 	}
 	e.pool.free(b, e.cfg.MTU)
+	return at.Add(fragmentPause)
 }
 
 // unfragmented reports whether a startup packet of n bytes fits a datagram.
