@@ -18,7 +18,7 @@ const (
 	DropGlare                   // IIKeying that lost against our own, or repeats one that was answered
 	DropLimit                   // Config.MaxSessions, MaxOpening, MaxOpeningPerPrefix, or MaxFlowsPerSession is reached
 	DropBuffer                  // data beyond the receive window
-	DropFlow                    // acknowledgement for an unknown flow, or of data never sent
+	DropFlow                    // acknowledgement of data never sent
 	DropRate                    // an introduction, redirect, or answer over the rate for its target
 	DropFragment                // a packet fragment that is superfluous or contradicts others, or its packet is too large
 	DropAssembly                // a fragmented packet that was given up incomplete, for lack of progress or room
