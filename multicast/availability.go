@@ -27,9 +27,16 @@ const (
 // and within an epoch the depths of a tree grow strictly from parent to child.
 type route struct {
 	epoch uint64
-	delay time.Duration // one way, estimated from half round trips
-	depth uint8         // hops from the publisher; depthUnfed: no route
+	delay micros // one way, estimated from half round trips
+	depth uint8  // hops from the publisher; depthUnfed: no route
 }
+
+// micros is a duration in microseconds: there are eight routes to each neighbor.
+type micros int32
+
+func inMicros(d time.Duration) micros { return micros(min(d, time.Minute) / time.Microsecond) }
+
+func (m micros) duration() time.Duration { return time.Duration(m) * time.Microsecond }
 
 // state is what a modern member tells its neighbors of a stream that it carries.
 type state struct {
@@ -72,7 +79,7 @@ func appendState(b []byte, st *state) []byte {
 			continue
 		}
 		b = element.AppendVLU(append(b, r.depth), latest-r.epoch)
-		b = element.AppendVLU(b, uint64(r.delay/delayUnit))
+		b = element.AppendVLU(b, uint64(r.delay.duration()/delayUnit))
 	}
 	return b
 }
@@ -110,7 +117,7 @@ func consumeState(b []byte) (st state, ok bool) {
 			st.routes[i] = route{
 				epoch: latest - lag,
 				depth: depth,
-				delay: time.Duration(min(delay, uint64(maxDelay/delayUnit))) * delayUnit,
+				delay: inMicros(time.Duration(min(delay, uint64(maxDelay/delayUnit))) * delayUnit),
 			}
 		}
 	}

@@ -169,7 +169,7 @@ const (
 const (
 	maxGaps        = 4096 // fragments that are tracked as missing
 	maxLead        = 1024 // ids, or two seconds of them, by which news may run ahead
-	idleGaps       = 64   // of which the storage is kept
+	idleGaps       = 16   // of which the storage is kept
 	maxOutstanding = 64   // fragments pulled of one neighbor
 	minPullRate    = 128 << 10
 	minPullBurst   = 2 << 20

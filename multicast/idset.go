@@ -7,7 +7,7 @@ const minSpan = 1024
 const maxID = 1 << 62
 
 // idSet remembers which of the newest fragment ids a neighbor holds: those in
-// (top-span, top], where span is 64 times the length of words, a power of two.
+// (top-span, top], where span is 64 times the length of words.
 // The zero idSet is empty.
 type idSet struct {
 	words []uint64
@@ -58,21 +58,29 @@ func (b *idSet) raise(top uint64) {
 	b.top = top
 }
 
-// grow widens the span to at least span ids, but not beyond limit (a power of
-// two), and keeps what the set holds.
+// grow widens the span to at least span ids, but not beyond limit, and keeps
+// what the set holds.
 func (b *idSet) grow(span, limit uint64) {
-	n := max(b.span(), minSpan)
-	for n < span && n < limit {
-		n <<= 1
-	}
-	if n == b.span() {
+	if span = min(span, limit); span <= b.span() {
 		return
 	}
+	const step = 4 * 64
+	b.resize(max((span+span/8+step-1)/step*step, minSpan))
+}
+
+// shrink narrows a span that is more than twice as wide as it need be.
+func (b *idSet) shrink(span uint64) {
+	if span = max(span, minSpan); b.span() > 2*span {
+		b.resize((span + 63) / 64 * 64)
+	}
+}
+
+func (b *idSet) resize(span uint64) {
 	old := *b
-	b.words = make([]uint64, n/64)
-	for i := uint64(0); i < old.span() && i < old.top; i++ {
+	b.words = make([]uint64, span/64)
+	for i := uint64(0); i < min(old.span(), span) && i < old.top; i++ {
 		if id := old.top - i; old.has(id) {
-			b.words[id/64%(n/64)] |= 1 << (id % 64)
+			b.words[id/64%(span/64)] |= 1 << (id % 64)
 		}
 	}
 }

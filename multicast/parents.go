@@ -210,7 +210,7 @@ func (st *stream) canFeed(p *peer, s int) bool {
 func (st *stream) cost(p *peer, s int) time.Duration {
 	c := st.s.flows.RTT(p.n.link)/2 + hopDelay
 	if p.n.Modern {
-		c += p.routes[s].delay + time.Duration(p.load)*loadCost
+		c += p.routes[s].delay.duration() + time.Duration(p.load)*loadCost
 	} else {
 		c += oldPeerCost
 	}

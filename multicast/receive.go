@@ -379,14 +379,26 @@ func (st *stream) readMap(p *peer, newest, span uint64, bitmap []byte) {
 	}
 }
 
-// widestSpan bounds what is remembered of a neighbor's map by what this node
-// itself keeps of the stream, with room for it to grow.
+// widestSpan bounds what is remembered of a neighbor's map: as far back as this
+// node may come to ask for something, and two seconds of what is to come.
 func (st *stream) widestSpan() uint64 {
-	own := uint64(minSpan)
-	if !st.win.empty() {
-		own = max(own, 2*(st.win.top-st.win.low+1))
+	span := max(minSpan, 2*st.meter.perSecond)
+	switch {
+	case st.pub != nil:
+	case !st.started || !st.startKey:
+		span = max(span, maxGaps) // an earlier start may come up
+	case len(st.missing) > 0:
+		span += st.frontier - st.missing[0].id
 	}
-	return max(own, st.meter.perSecond*uint64((st.desc.window+st.margin())/1e9+1))
+	return span
+}
+
+// narrowMaps forgets what was remembered of the neighbors' maps for a start
+// that has been made.
+func (st *stream) narrowMaps() {
+	for _, p := range st.peers {
+		p.have.shrink(st.widestSpan())
+	}
 }
 
 // onMap follows up on a map that goes up to newest.

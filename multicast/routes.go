@@ -31,7 +31,7 @@ func (st *stream) updateRoutes(now clock.Time) {
 		case p == nil || !sl.confirmed:
 		case !p.n.Modern:
 			// There is no telling how far an old neighbor is from the publisher.
-			r = route{depth: oldPeerDepth, delay: oldPeerCost}
+			r = route{depth: oldPeerDepth, delay: inMicros(oldPeerCost)}
 			if sl.announced && sl.bestEpoch > 0 {
 				r.depth = depthUnfed // modern neighbors have better news
 			}
@@ -41,9 +41,9 @@ func (st *stream) updateRoutes(now clock.Time) {
 			// A parent that moved down within the epoch is no route until the next.
 			r = p.routes[s]
 			r.depth++
-			r.delay += st.s.flows.RTT(p.n.link)/2 + hopDelay
+			r.delay = inMicros(r.delay.duration() + st.s.flows.RTT(p.n.link)/2 + hopDelay)
 		}
-		if d := r.delay - was.delay; was.depth == r.depth && d < delayNews && d > -delayNews {
+		if d := (r.delay - was.delay).duration(); was.depth == r.depth && d < delayNews && d > -delayNews {
 			r.delay = was.delay
 		}
 		if r.depth < maxDepth && (!sl.announced || r.epoch > sl.bestEpoch || r.depth < sl.bestDepth) {

@@ -106,3 +106,28 @@ func TestShortStream(t *testing.T) {
 		}
 	}
 }
+
+// The newest key frame may be thousands of fragments ago.
+func TestLateJoinWithRareKeyFrames(t *testing.T) {
+	w := newNetwork(t, 2)
+	pub := w.add(Config{}, true)
+	w.publish(pub, "cam", StreamConfig{}, 940, 2*time.Millisecond, 3500)
+	for range 2 {
+		relay := w.add(Config{RelayAll: true}, true)
+		w.mesh(relay)
+	}
+	w.run(13900 * time.Millisecond) // 3450 messages after the key frame at 7 s
+	n := w.add(Config{}, true)
+	n.play("cam")
+	w.mesh(n)
+	w.run(3 * time.Second)
+	if len(n.frames) == 0 {
+		t.Fatal("no frame")
+	}
+	first := int(binary.BigEndian.Uint32(n.frames[0].Data))
+	f := n.figures(w.now.Add(-time.Second))
+	t.Logf("first frame %d: %v", first, f)
+	if first != 3500 || f.lost+f.outOfOrder > 0 || f.startup > 50*time.Millisecond {
+		t.Errorf("first frame %d: %v", first, f)
+	}
+}

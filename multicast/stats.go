@@ -13,6 +13,18 @@ type StreamStats struct {
 	Name string
 	Key  Key
 
+	StreamCounts
+
+	Newest    uint64 // highest fragment id held
+	Held      int    // fragments in the window
+	HeldBytes int
+	Missing   int // fragments known of and wanted, but not held
+	Neighbors int // neighbors that carry the stream
+	Slices    [numSlices]SliceStats
+}
+
+// StreamCounts counts what happened to a stream on this node.
+type StreamCounts struct {
 	Fragments  uint64 // unique fragments received (of a publisher: made)
 	Lost       uint64 // fragments that could not be had inside the window
 	Duplicates uint64 // copies received beyond the first
@@ -33,13 +45,6 @@ type StreamStats struct {
 	SlicesRefused   uint64 // requests for a slice that this node turned down
 	ParentsReplaced uint64 // parents given up because they went silent or away
 	ParentsMoved    uint64 // parents left for a better one
-
-	Newest    uint64 // highest fragment id held
-	Held      int    // fragments in the window
-	HeldBytes int
-	Missing   int // fragments known of and wanted, but not held
-	Neighbors int // neighbors that carry the stream
-	Slices    [numSlices]SliceStats
 }
 
 // DepthUnknown is the depth of a slice whose way from the publisher is not known.
@@ -68,8 +73,19 @@ type Counters struct {
 // Counters returns the totals.
 func (s *Service) Counters() Counters { return s.counters }
 
+// Streams returns snapshots of all streams that are known, whether they are
+// published, played, or relayed here, or none of it, in the order in which they
+// became known.
+func (s *Service) Streams() []StreamStats {
+	all := make([]StreamStats, 0, len(s.streams))
+	for _, st := range s.streams {
+		all = append(all, st.snapshot())
+	}
+	return all
+}
+
 func (st *stream) snapshot() StreamStats {
-	v := st.stats
+	v := StreamStats{Name: st.desc.name, Key: st.desc.key, StreamCounts: st.stats}
 	v.Held, v.HeldBytes, v.Missing = st.win.count, st.win.bytes, len(st.missing)
 	if !st.win.empty() {
 		v.Newest = st.win.top
@@ -81,7 +97,7 @@ func (st *stream) snapshot() StreamStats {
 	}
 	for s := range v.Slices {
 		sl, out := &st.slices[s], &v.Slices[s]
-		out.Depth, out.Delay = int(sl.route.depth), sl.route.delay
+		out.Depth, out.Delay = int(sl.route.depth), sl.route.delay.duration()
 		out.Fed = st.pub != nil || sl.parent != nil
 		if !st.active {
 			out.Depth = depthUnfed

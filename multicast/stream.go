@@ -19,17 +19,17 @@ type stream struct {
 	pub      *Publication
 	subs     []*Subscription // those that play this publication
 	active   bool
-	ended    bool        // the publisher said so, or it has gone
-	last     uint64      // id of the last fragment, if ended or about to be
-	endAt    clock.Time  // when a neighbor's word that it ended is believed, 0 = nobody said so
-	settleAt clock.Time  // when players give up on an ended stream that brought them nothing
-	settled  bool        // they have
-	leaveAt  clock.Time  // when an ended stream is no longer carried
-	lastSign clock.Time  // of life from the source: a new fragment, a later epoch
-	lastNew  clock.Time  // when the newest fragment came
-	epochTop uint64      // the latest epoch that was heard of
-	tickAt   clock.Time  // next turn of what is periodic
-	stats    StreamStats // counters only
+	ended    bool       // the publisher said so, or it has gone
+	last     uint64     // id of the last fragment, if ended or about to be
+	endAt    clock.Time // when a neighbor's word that it ended is believed, 0 = nobody said so
+	settleAt clock.Time // when players give up on an ended stream that brought them nothing
+	settled  bool       // they have
+	leaveAt  clock.Time // when an ended stream is no longer carried
+	lastSign clock.Time // of life from the source: a new fragment, a later epoch
+	lastNew  clock.Time // when the newest fragment came
+	epochTop uint64     // the latest epoch that was heard of
+	tickAt   clock.Time // next turn of what is periodic
+	stats    StreamCounts
 	meter    meter
 
 	fetching
@@ -81,7 +81,6 @@ func newStream(s *Service, d description) *stream {
 	st.timer.Owner = st
 	st.repairAt = clock.Never
 	st.stateAt = clock.Never
-	st.stats.Name, st.stats.Key = d.name, d.key
 	return st
 }
 
@@ -376,6 +375,7 @@ func (st *stream) tick(now clock.Time) {
 		st.repairAt = now
 	} else {
 		st.watchParents(now)
+		st.narrowMaps()
 	}
 	st.forgetDepths(now)
 	st.replan = true

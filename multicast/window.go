@@ -28,7 +28,7 @@ type page [pageSize]byte
 // is nearly all payload. Pages are used again, so a running stream allocates
 // nothing.
 type window struct {
-	pages      []*page // the one of position p is at p/pageSize modulo their number, a power of two
+	pages      []*page // the one of position p is at p/pageSize modulo their number
 	head, tail uint64  // positions of the oldest record, and of the next one
 	spare      []*page
 	taken      int       // pages since evict last ran
@@ -45,8 +45,8 @@ type window struct {
 
 // arrival says when the records before end, and after the arrival before, came.
 type arrival struct {
-	end  uint64
-	last clock.Time
+	end  uint32 // low bits
+	last uint32 // milliseconds, likewise
 }
 
 func newWindow(maxSpan int) window {
@@ -79,8 +79,11 @@ func (w *window) get(id uint64) []byte {
 	return b
 }
 
+// slot returns where the k-th page of the log is kept.
+func (w *window) slot(k uint64) **page { return &w.pages[k%uint64(len(w.pages))] }
+
 func (w *window) pageOf(pos uint64) *page {
-	return w.pages[pos/pageSize&uint64(len(w.pages)-1)]
+	return *w.slot(pos / pageSize)
 }
 
 // sizeAt returns the size of the fragment whose record is at a position. As
@@ -137,19 +140,14 @@ func (w *window) takePages(pos uint64) {
 	first := w.head / pageSize
 	last := (w.tail - 1) / pageSize
 	if need := last - first + 1; need > uint64(len(w.pages)) {
-		n := uint64(4)
-		for n < need {
-			n <<= 1
-		}
-		pages := make([]*page, n)
-		for i := range uint64(len(w.pages)) {
-			k := first + i
-			pages[k&(n-1)] = w.pages[k&uint64(len(w.pages)-1)]
+		pages := make([]*page, need+need/4+3)
+		for k := first; k < first+uint64(len(w.pages)); k++ {
+			pages[k%uint64(len(pages))] = *w.slot(k)
 		}
 		w.pages = pages
 	}
 	for k := pos / pageSize; k <= last; k++ {
-		slot := &w.pages[k&uint64(len(w.pages)-1)]
+		slot := w.slot(k)
 		if *slot != nil {
 			continue // the one that pos lies in
 		}
@@ -167,12 +165,14 @@ func (w *window) takePages(pos uint64) {
 // noteArrival notes when the record that ends at the tail came.
 func (w *window) noteArrival(now clock.Time) {
 	if n := len(w.arrivals); n > 0 && now.Sub(w.since) < arrivalSpan {
-		w.arrivals[n-1] = arrival{w.tail, now}
+		w.arrivals[n-1] = arrival{uint32(w.tail), millis(now)}
 		return
 	}
 	w.since = now
-	w.arrivals = append(w.arrivals, arrival{w.tail, now})
+	w.arrivals = append(w.arrivals, arrival{uint32(w.tail), millis(now)})
 }
+
+func millis(t clock.Time) uint32 { return uint32(int64(t) / int64(time.Millisecond)) }
 
 // makeRoom sees to it that the index can hold id beside the others.
 func (w *window) makeRoom(id uint64) bool {
@@ -230,7 +230,7 @@ func (w *window) evict(before clock.Time, maxBytes int) {
 	gone := 0 // arrivals
 	first := w.head / pageSize
 	for w.head < w.tail {
-		if w.arrivals[gone].last >= before && w.bytes <= maxBytes {
+		if int32(w.arrivals[gone].last-millis(before)) >= 0 && w.bytes <= maxBytes {
 			break
 		}
 		n := w.sizeAt(w.head)
@@ -240,7 +240,7 @@ func (w *window) evict(before clock.Time, maxBytes int) {
 		}
 		w.bytes -= n
 		w.head += recordSize(n)
-		if w.head >= w.arrivals[gone].end {
+		if uint32(w.head) == w.arrivals[gone].end {
 			gone++
 		}
 	}
@@ -251,7 +251,7 @@ func (w *window) evict(before clock.Time, maxBytes int) {
 		w.arrivals = append(w.arrivals[:0], w.arrivals[gone:]...)
 	}
 	for k := first; k < w.head/pageSize; k++ {
-		slot := &w.pages[k&uint64(len(w.pages)-1)]
+		slot := w.slot(k)
 		w.spare = append(w.spare, *slot)
 		*slot = nil
 	}

@@ -38,7 +38,7 @@ func TestWindowAgainstModel(t *testing.T) {
 			default:
 				before := now.Add(-2 * time.Second)
 				if rng.IntN(40) == 0 {
-					before = now + 1
+					before = now.Add(time.Millisecond)
 				}
 				w.evict(before, 1<<30)
 				for id, r := range model {

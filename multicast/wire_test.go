@@ -96,7 +96,7 @@ func TestControlVectors(t *testing.T) {
 func TestOwnMessages(t *testing.T) {
 	st := state{
 		flags: stateTree | stateFull | stateKeyed, newest: 300, oldest: 44, key: 267, room: 0xf0, load: 9,
-		routes: [numSlices]route{{epoch: 20, depth: 1, delay: 5 * time.Millisecond}, {epoch: 18, depth: 2, delay: 13 * time.Millisecond}},
+		routes: [numSlices]route{{epoch: 20, depth: 1, delay: 5000}, {epoch: 18, depth: 2, delay: 13000}},
 	}
 	for i := 2; i < numSlices; i++ {
 		st.routes[i].depth = depthUnfed
