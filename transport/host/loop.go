@@ -32,12 +32,35 @@ func (l *loop) Advance(now clock.Time) {
 		c.perform(now)
 		l.chores[i] = nil
 	}
-	if len(l.stalled) > 0 {
-		l.retry, l.stalled = l.stalled, l.retry[:0]
-		for i, f := range l.retry {
-			f.stalled = false
-			f.perform(now)
-			l.retry[i] = nil
+	l.resume(now, func(*SendFlow) bool { return true })
+}
+
+// resume goes on with the stalled flows that ok tells of, and reports whether
+// there were any.
+func (l *loop) resume(now clock.Time, ok func(*SendFlow) bool) (any bool) {
+	if len(l.stalled) == 0 {
+		return false
+	}
+	l.retry, l.stalled = l.stalled, l.retry[:0]
+	for i, f := range l.retry {
+		l.retry[i] = nil
+		f.stalled = false
+		if !f.over && !ok(f) {
+			f.stall(f.full)
+			continue
+		}
+		any = true
+		f.perform(now)
+	}
+	return any
+}
+
+// Transmit feeds the endpoint as long as it sends what it gets.
+func (l *loop) Transmit(now clock.Time, buf []byte) (transport.Batch, bool) {
+	for {
+		b, ok := l.Endpoint.Transmit(now, buf)
+		if ok || !l.resume(now, (*SendFlow).hungry) {
+			return b, ok
 		}
 	}
 }
