@@ -25,7 +25,8 @@ func prefixOf(a netip.Addr) netip.Prefix {
 // fixed size: networks share an allowance by a hash that nobody can foresee.
 type allowances struct {
 	key   [2]uint64
-	until []clock.Time // by hash; until then the allowance is spent
+	until []clock.Time // by hash; until then the allowance is spent; nil if none is
+	last  clock.Time   // when something was spent
 	rate  int          // per second, and what can be saved up
 }
 
@@ -44,6 +45,7 @@ func (a *allowances) take(now clock.Time, addr netip.Addr, n int) bool {
 	if a.until == nil {
 		a.until = make([]clock.Time, allowanceSlots)
 	}
+	a.last = now
 	u := &a.until[a.slot(addr)]
 	next := max(*u, now).Add(time.Duration(n) * time.Second / time.Duration(a.rate))
 	if next.Sub(now) > time.Second {
@@ -51,6 +53,13 @@ func (a *allowances) take(now clock.Time, addr netip.Addr, n int) bool {
 	}
 	*u = next
 	return true
+}
+
+// slim gives the table back once all allowances are whole again.
+func (a *allowances) slim(now clock.Time) {
+	if a.until != nil && now.Sub(a.last) > time.Second {
+		a.until = nil
+	}
 }
 
 func (a *allowances) slot(addr netip.Addr) uint64 {
