@@ -100,7 +100,9 @@ type Config struct {
 	// message included. Default 4 MiB.
 	SendBuffer int
 
-	// MaxMessage bounds a message in bytes, in both directions. Default 2 MiB.
+	// MaxMessage bounds a message in bytes. A message from the far end may be
+	// longer as far as the flow's memory goes; at more than twice the sum of
+	// MaxMessage and RecvBuffer its flow is rejected with code 0. Default 2 MiB.
 	MaxMessage int
 
 	// MaxOutbox bounds the datagrams of handshakes that wait for transmission.

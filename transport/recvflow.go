@@ -157,7 +157,15 @@ func (f *RecvFlow) receive(now clock.Time, u wire.UserData) {
 	direct := false
 	if keep {
 		direct = f.direct(u)
-		if !direct && !f.room(u) {
+		switch {
+		case direct || f.room(u):
+		case f.state == recvOpen && !f.held && u.Sequence == f.received.upTo+1:
+			// No room for the very next fragment: the message is longer than all
+			// that a flow may hold. Without a word the far end would try forever.
+			s.e.drop(s.addr, DropBuffer)
+			f.reject(now, 0)
+			keep = false
+		default:
 			// Not received, as far as anybody can tell: the far end sends it again.
 			s.e.drop(s.addr, DropBuffer)
 			s.ackSoon(f, true)
