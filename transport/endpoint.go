@@ -143,6 +143,7 @@ const minDatagram = 5
 // Advance runs the timers that are due at now.
 func (e *Endpoint) Advance(now clock.Time) {
 	e.input(now)
+	e.unpadded.slim(now)
 	e.events.recycle()
 	e.outbox.advance(now)
 	e.assembler.expire(e, now)
