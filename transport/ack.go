@@ -97,8 +97,11 @@ func (s *Session) acknowledged(now clock.Time, t *ackTally) {
 	}
 	lost := s.detectLoss(now)
 	naks := s.flightHead != nil && s.flightHead.packet < s.maxAcked
-	c := &s.congestion
-	c.acknowledged(now, t.before, t.acked, lost, naks, s.rtt.queueing(), now < s.e.critical.sentUntil, s.nextPacket)
+	s.congestion.acknowledged(report{
+		now: now, before: t.before, acked: t.acked, lag: t.lag, srtt: s.rtt.srtt,
+		lost: lost, naks: naks, queueing: s.rtt.queueing(), elsewhere: now < s.e.critical.sentUntil,
+		highest: s.maxAcked, next: s.nextPacket,
+	})
 	if lost {
 		s.traceWindow(now)
 	}

@@ -2,31 +2,31 @@ package transport
 
 import (
 	"math"
+	"time"
 
 	"rtmfp/internal/clock"
 )
 
-// congestion is the congestion control of RFC 7016 appendix A, with three
-// changes that keep to its bounds:
+// congestion is the congestion control of a session: the window, what is in the
+// network, and the law by which the window changes. The law follows from what
+// the session carries (docs/congestion.md):
+//
+//   - RFC 7016 appendix A while time-critical data is sent, alone or mixed with
+//     other, and while so little is sent that the window does not matter;
+//   - CUBIC for everything else;
+//   - the background law for flows that ask for it, and for all others of an
+//     endpoint while time-critical data is on its way that they would delay.
+//
+// Common to all, within the bounds of appendix A:
 //
 //   - The initial window is ten packets (RFC 6928, which updates the RFC 5681
-//     that the appendix refers to); the floor after a loss stays the appendix's
-//     4380 bytes.
+//     that the appendix refers to).
 //   - Losses of packets that were sent before the last cut don't cut again:
 //     they tell of the same congestion (RFC 5681 §3.2 step 2, RFC 9002 §7.3.2).
 //   - A loss cuts the window and not what was outstanding (RFC 9002 §7.3.2): a
 //     source of real-time data that fills a small part of its window would
 //     otherwise lose all the rest to a single chance loss. The window can't have
 //     grown while it was not filled.
-//   - In slow start the window grows by all that is acknowledged and not by one
-//     segment for a packet at most, since receivers that take many packets at
-//     once acknowledge them at once (RFC 9002 §7.3.1); the pacer keeps that from
-//     being a burst.
-//   - Losses don't cut the window of a time-critical sender as long as they are
-//     less than one in 32 and the round trip shows no queue. Radio links lose as
-//     much without congestion, and a live stream can't wait for the window that
-//     1 % of loss leaves: twelve packets in a round trip, whoever shares the
-//     path. More loss, or a queue, is taken for what it is.
 type congestion struct {
 	window      int32 // CWND, in bytes of user data chunks
 	threshold   int32 // SSTHRESH
@@ -35,35 +35,88 @@ type congestion struct {
 	mss         int32 // SMSS
 
 	arrived int32 // bytes acknowledged of late, and
-	missing int32 // bytes lost of late, for lossRatio
+	missing int32 // bytes lost of late, for ratios
 
 	recovery      uint64     // packets below were sent before the last cut
 	criticalUntil clock.Time // TC_SENT counts until then
 	reverseUntil  clock.Time // a Time Critical Reverse Notification counts until then
+
+	bulk *bulk // what the laws for much data need; nil while there is little
 }
 
-// Constants of the algorithm, in bytes.
+// bulk is the state of the laws for much data. An idle session gives it back.
+type bulk struct {
+	delays
+	cubicState
+	backgroundState
+	rest int64 // of the window's growth, below a byte: in window-ths of a byte
+}
+
+// law changes the window. A law is a value without state of its own, so that
+// sessions may change from one to another at any packet.
+type law interface {
+	// acked acts on acknowledgements that tell of no loss, of a window that was
+	// filled.
+	acked(c *congestion, r report)
+	// lost acts on a loss or a congestion mark that calls for a cut, of which
+	// there is one per round trip.
+	lost(c *congestion, r report)
+}
+
+// report is what the acknowledgements of one packet amount to for congestion
+// control.
+type report struct {
+	now       clock.Time
+	before    int32         // PRE_ACK_OUTSTANDING
+	acked     int32         // ACKED_BYTES_THIS_PACKET
+	lag       time.Duration // from sending to acknowledgement, 0 if it is not known
+	srtt      time.Duration
+	lost      bool   // a loss was found that calls for a cut
+	marked    bool   // the same for a congestion mark
+	naks      bool   // a fragment was passed over
+	queueing  bool   // the round trip shows a queue
+	elsewhere bool   // time-critical packets are sent on some session
+	highest   uint64 // number of the highest packet that was acknowledged
+	next      uint64 // number of the next packet
+}
+
+// Constants common to the laws, in bytes.
 const (
-	windowFloor   = 4380  // CWND_INIT of appendix A.2
-	windowInitial = 10    // in packets (RFC 6928 §2)
-	gentleAbove   = 67200 // appendix A.1: seven eighths of the window at which 1 % is over 768
+	windowFloor   = 4380 // CWND_INIT of appendix A.2
+	windowInitial = 10   // in packets (RFC 6928 §2)
 	windowMax     = 1 << 30
-	lossRatio     = 32      // time-critical senders bear one lost byte in so many
-	lossMemory    = 1 << 18 // bytes over which that is counted
+	lossMemory    = 1 << 18 // bytes over which losses are counted
+	slackPackets  = 3       // as many may be missing from a window that counts as filled
 )
 
 func (c *congestion) init(mtu int) {
 	c.mss = int32(mtu)
 	c.window = max(windowInitial*c.mss, windowFloor)
 	c.threshold = math.MaxInt32
-	c.arrived = lossMemory / 4 // credit for the first losses
+	c.accumulated = 0
+	c.arrived, c.missing = lossMemory/4, 0 // credit for the first losses
+	c.bulk = nil
 }
 
 // open reports whether the window allows another packet.
 func (c *congestion) open() bool { return c.outstanding < c.window }
 
+// choose returns the law for what is sent now.
+func (c *congestion) choose(r report) law {
+	switch {
+	case r.now < c.criticalUntil || c.bulk == nil:
+		return appendixA{}
+	case r.now < c.reverseUntil || r.elsewhere:
+		return background{critical: true}
+	case c.bulk.asked && r.now >= c.bulk.ordinaryUntil:
+		return background{}
+	default:
+		return cubic{}
+	}
+}
+
 // timeout acts on TIMEOUT_ALARM (appendix A.2, figure 24).
-func (c *congestion) timeout(loss bool, nextPacket uint64) {
+func (c *congestion) timeout(loss bool, next uint64) {
 	if c.threshold == math.MaxInt32 {
 		c.threshold = c.window * 3 / 4
 	} else {
@@ -71,67 +124,74 @@ func (c *congestion) timeout(loss bool, nextPacket uint64) {
 	}
 	c.accumulated = 0
 	if loss {
+		if c.bulk != nil {
+			c.bulk.timeout(c)
+		}
 		c.window = c.mss
-		c.recovery = nextPacket
+		c.recovery = next
 	} else {
 		c.window = min(c.window, max(windowInitial*c.mss, windowFloor))
 	}
 }
 
-// acknowledged acts on a packet with acknowledgements (appendix A.2, figure 25):
-// before is PRE_ACK_OUTSTANDING, acked ACKED_BYTES_THIS_PACKET, lost whether a
-// loss was found that calls for a cut, naks whether any fragment was passed
-// over. criticalAnywhere tells of time-critical packets sent on any session.
-func (c *congestion) acknowledged(now clock.Time, before, acked int32, lost, naks, queueing, criticalAnywhere bool, nextPacket uint64) {
-	critical := now < c.criticalUntil
-	if c.arrived += acked; c.arrived > lossMemory {
+// acknowledged acts on a packet with acknowledgements (appendix A.2, figure 25).
+func (c *congestion) acknowledged(r report) {
+	if c.arrived += r.acked; c.arrived > lossMemory {
 		c.arrived, c.missing = c.arrived/2, c.missing/2
 	}
-	if lost && critical && !queueing && c.missing < c.arrived/lossRatio {
-		return
+	if c.bulk != nil && r.lag != 0 {
+		c.bulk.sample(r.now, r.lag)
 	}
-	fast := now >= c.reverseUntil && !criticalAnywhere
-	if critical {
-		// "unless the sender is itself currently sending time critical data to
-		// the far end" (RFC 7016 §3.5.2.1): the appendix's slower slow start.
-		fast = false
-	}
-	if lost {
-		cut := c.window / 2
-		if critical || before > gentleAbove && fast {
-			cut = c.window / 8
-		}
-		c.threshold = max(c.window-cut, windowFloor)
-		c.window = c.threshold
-		c.accumulated = 0
-		c.recovery = nextPacket
-		return
-	}
-	if naks || before < c.window {
-		return
-	}
-	var increase int32
+	l := c.choose(r)
 	switch {
-	case fast && c.window < c.threshold:
-		c.window = min(c.window+acked, windowMax)
-		return
-	case !fast && critical && c.window < c.threshold:
-		c.window = min(c.window+(acked+3)/4, windowMax)
-		return
-	default:
-		limit, step := int32(4800), int32(48)
-		if !fast {
-			step = 24
-			if critical {
-				limit = 2400
-			}
-		}
-		c.accumulated += acked
-		per := min(max(c.window/16, 64), limit)
-		for c.accumulated >= per {
-			c.accumulated -= per
-			increase += step
-		}
+	case r.lost || r.marked:
+		l.lost(c, r)
+	case r.acked > 0 && !r.naks:
+		l.acked(c, r)
 	}
-	c.window = min(max(c.window+min(increase, c.mss), windowFloor), windowMax)
+	if c.bulk == nil && r.before >= c.window/2 && r.now >= c.criticalUntil {
+		c.bulk = &bulk{}
+	}
 }
+
+// cut shrinks the window, and slow start ends there.
+func (c *congestion) cut(by, floor int32, next uint64) {
+	c.window = max(c.window-by, floor)
+	c.threshold = c.window
+	c.accumulated = 0
+	c.recovery = next
+}
+
+// grow adds n/window bytes to the window.
+func (b *bulk) grow(c *congestion, n int64) {
+	b.rest += n
+	by := b.rest / int64(c.window)
+	b.rest -= by * int64(c.window)
+	c.window = int32(min(int64(c.window)+by, windowMax))
+}
+
+// filled reports whether the window was in use, so that it may grow. While the
+// pacer spreads packets a part of it is always unused.
+func (c *congestion) filled(r report) bool {
+	if c.window < c.threshold {
+		return r.before >= c.window/2
+	}
+	return r.before >= c.window-max(c.window/8, slackPackets*c.mss)
+}
+
+// slowStart grows the window by what was acknowledged, not by one segment for a
+// packet at most, since receivers that take many packets at once acknowledge
+// them at once (RFC 9002 §7.3.1); the pacer keeps that from being a burst. It
+// ends when a queue grows (RFC 9406 §4.2), before it overflows.
+func (c *congestion) slowStart(r report) {
+	c.window = min(c.window+r.acked, windowMax)
+	if b := c.bulk; b != nil && b.recent[1] != 0 &&
+		b.queue() > min(max(b.least()/8, slowStartLeast), slowStartMost) {
+		c.threshold = c.window
+	}
+}
+
+const (
+	slowStartLeast = 4 * time.Millisecond  // MIN_RTT_THRESH of RFC 9406 §4.3
+	slowStartMost  = 16 * time.Millisecond // MAX_RTT_THRESH of RFC 9406 §4.3
+)

@@ -117,38 +117,46 @@ func TestLiveStream(t *testing.T) {
 	}
 }
 
+// window is congestion control that knows no law but that of appendix A.
+type window struct{ congestion }
+
+func (w *window) acknowledged(r report) {
+	w.congestion.acknowledged(r)
+	w.bulk = nil
+}
+
 // The algorithm of appendix A.2, step by step.
 func TestWindow(t *testing.T) {
-	c := congestion{}
+	c := window{}
 	c.init(1200)
 	if c.window != 12000 {
 		t.Fatalf("initial: got %d", c.window)
 	}
 	// Not filled: it does not grow.
-	c.acknowledged(0, 11999, 5000, false, false, false, false, 1)
+	c.acknowledged(report{before: 5999, acked: 5000, lost: false, naks: false, queueing: false, elsewhere: false, next: 1})
 	if c.window != 12000 {
 		t.Errorf("not filled: got %d, want 12000", c.window)
 	}
 	// Slow start by what is acknowledged.
-	c.acknowledged(0, 12000, 1000, false, false, false, false, 1)
-	c.acknowledged(0, 13000, 1200, false, false, false, false, 1)
+	c.acknowledged(report{before: 12000, acked: 1000, lost: false, naks: false, queueing: false, elsewhere: false, next: 1})
+	c.acknowledged(report{before: 13000, acked: 1200, lost: false, naks: false, queueing: false, elsewhere: false, next: 1})
 	if c.window != 14200 {
 		t.Errorf("slow start: got %d, want 14200", c.window)
 	}
 	// Half on loss, an eighth for time-critical senders and for large windows.
 	half := c
-	half.acknowledged(0, 14200, 0, true, true, false, false, 9)
+	half.acknowledged(report{before: 14200, acked: 0, lost: true, naks: true, queueing: false, elsewhere: false, next: 9})
 	gentle := c
 	gentle.criticalUntil = 1
 	gentle.missing = 14200
-	gentle.acknowledged(0, 14200, 0, true, true, false, true, 9)
+	gentle.acknowledged(report{before: 14200, acked: 0, lost: true, naks: true, queueing: false, elsewhere: true, next: 9})
 	// Few losses without a queue are borne, with one they are not.
 	radio, queue := c, c
 	radio.criticalUntil, queue.criticalUntil = 1, 1
 	radio.arrived, queue.arrived = 100000, 100000
 	radio.missing, queue.missing = 1000, 1000
-	radio.acknowledged(0, 14200, 0, true, true, false, true, 9)
-	queue.acknowledged(0, 14200, 0, true, true, true, true, 9)
+	radio.acknowledged(report{before: 14200, acked: 0, lost: true, naks: true, queueing: false, elsewhere: true, next: 9})
+	queue.acknowledged(report{before: 14200, acked: 0, lost: true, naks: true, queueing: true, elsewhere: true, next: 9})
 	if radio.window != 14200 || queue.window != 14200-14200/8 {
 		t.Errorf("few losses: got %d, and with a queue %d, want 14200 and 12425", radio.window, queue.window)
 	}
@@ -158,7 +166,7 @@ func TestWindow(t *testing.T) {
 	// Congestion avoidance: 48 bytes for each sixteenth, 768 a round trip.
 	start := half.window
 	for sent := int32(0); sent < start; sent += 1000 {
-		half.acknowledged(0, half.window, min(1000, start-sent), false, false, false, false, 9)
+		half.acknowledged(report{before: half.window, acked: min(1000, start-sent), lost: false, naks: false, queueing: false, elsewhere: false, next: 9})
 	}
 	if grown := half.window - start; grown < 670 || grown > 768 {
 		t.Errorf("growth in a round trip: got %d, want about 768", grown)
@@ -168,7 +176,7 @@ func TestWindow(t *testing.T) {
 	half.reverseUntil = 1
 	start = half.window
 	for sent := int32(0); sent < start; sent += 1000 {
-		half.acknowledged(0, half.window, min(1000, start-sent), false, false, false, false, 9)
+		half.acknowledged(report{before: half.window, acked: min(1000, start-sent), lost: false, naks: false, queueing: false, elsewhere: false, next: 9})
 	}
 	if grown := half.window - start; grown > 384 {
 		t.Errorf("growth under notification: got %d, want at most 384", grown)

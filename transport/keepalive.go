@@ -54,6 +54,7 @@ func (s *Session) busy(now clock.Time) {
 func (s *Session) slim() {
 	s.keys.Rest()
 	s.e.slim()
+	s.congestion.bulk = nil
 	for i := range s.send {
 		if f := s.send[i].flow; f != nil {
 			f.queue.slim()

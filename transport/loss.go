@@ -114,7 +114,11 @@ func (s *Session) detectLoss(now clock.Time) (cut bool) {
 func (s *Session) lossAlarm(now clock.Time) {
 	before := s.congestion.outstanding
 	if s.detectLoss(now) {
-		s.congestion.acknowledged(now, before, 0, true, true, s.rtt.queueing(), now < s.e.critical.sentUntil, s.nextPacket)
+		s.congestion.acknowledged(report{
+			now: now, before: before, srtt: s.rtt.srtt,
+			lost: true, naks: true, queueing: s.rtt.queueing(), elsewhere: now < s.e.critical.sentUntil,
+			highest: s.maxAcked, next: s.nextPacket,
+		})
 		s.traceWindow(now)
 	}
 }

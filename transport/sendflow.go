@@ -32,6 +32,10 @@ type FlowOptions struct {
 	// others yield to them, the far end acknowledges them sooner, and the
 	// session's congestion window gives way more gently.
 	TimeCritical bool
+	// Background makes the flow give way to everything else on its path, as
+	// long as its session carries nothing but such flows. It is for copies that
+	// nobody waits for.
+	Background bool
 }
 
 // SendOptions describes a message to be sent.
@@ -72,6 +76,7 @@ type SendFlow struct {
 	priority    uint8 // 0 to 7
 	state       sendState
 	critical    bool
+	background  bool
 	exception   bool // EXCEPTION
 	ready       bool // in the session's ring
 	stats       FlowStats

@@ -232,7 +232,7 @@ func (s *Session) OpenFlow(now clock.Time, o FlowOptions) (*SendFlow, error) {
 		startup: options.Append(nil),
 		nextSN:  1, unsent: 1, window: initialWindow,
 		expiry: clock.Never, probeAt: clock.Never,
-		priority: min(o.Priority, priorities-1), critical: o.TimeCritical,
+		priority: min(o.Priority, priorities-1), critical: o.TimeCritical, background: o.Background && !o.TimeCritical,
 	}
 	s.send[i] = sendSlot{flow: f}
 	return f, nil

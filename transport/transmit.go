@@ -141,6 +141,9 @@ func (s *Session) build(now clock.Time, buf []byte, limit int) int {
 			s.pacer.spend(len(b) - mark)
 			s.armTimeout(now)
 			s.expectAnswer(now)
+			if f.background || s.congestion.bulk != nil {
+				s.congestion.sending(now, f.background)
+			}
 			if f.critical {
 				h.TimeCritical = true
 				wire.AppendHeader(buf[:start], h)
@@ -191,7 +194,7 @@ func (s *Session) pick(now clock.Time) *SendFlow {
 			f := tail.nextReady
 			f.expire(now)
 			if !f.suspended() && f.eligible() != nil {
-				if !allowed && !s.mayTransmit(now) {
+				if !allowed && !s.mayTransmit(now, f) {
 					return nil
 				}
 				s.ready[p] = f // its turn is over: it is the last now
@@ -211,12 +214,16 @@ func (s *Session) pick(now clock.Time) *SendFlow {
 }
 
 // mayTransmit reports whether congestion window and pacer allow a packet with
-// user data; if the pacer is in the way, it sets the alarm.
-func (s *Session) mayTransmit(now clock.Time) bool {
-	if !s.congestion.open() {
+// user data of f; if time is in the way, it sets the alarm.
+func (s *Session) mayTransmit(now clock.Time, f *SendFlow) bool {
+	c := &s.congestion
+	if !c.open() {
 		return false
 	}
-	at := s.pacer.next(now, s.rtt.srtt, &s.congestion)
+	at := s.pacer.next(now, s.rtt.srtt, c)
+	if c.bulk != nil && !f.critical && (f.background || c.bulk.critical) {
+		at = max(at, c.bulk.pause)
+	}
 	if at <= now {
 		return true
 	}

@@ -1,0 +1,219 @@
+package fairness
+
+import (
+	"math"
+	"time"
+
+	"rtmfp/internal/clock"
+)
+
+// tcp is a model of Linux' TCP with CUBIC, SACK, and HyStart that always has
+// more to send: what decides about its share of a bottleneck, and nothing else.
+// Each transmission has a number of its own, and is lost when one that was sent
+// three later is acknowledged, as RACK does without reordering. It was held
+// against the kernel's (docs/congestion.md).
+type tcp struct {
+	w    *world
+	next int // number of the next transmission
+	sent map[int]clock.Time
+	head int // the lowest number that is not accounted for
+	seen int // bytes that left the bottleneck
+
+	window, threshold float64 // in segments
+	recovery          int     // numbers below were sent before the last cut
+	highest           int     // acknowledged
+
+	epoch          clock.Time
+	origin, period float64
+	last, reno     float64
+	srtt, base     time.Duration
+	roundEnd       int
+	roundLeast     time.Duration
+	roundSamples   int
+	alarm          clock.Time
+	alarmSet       bool
+	waiting        []int // at the receiver, not acknowledged
+	waitingSince   clock.Time
+	highestArrived int
+	cuts, timeouts int
+	latest         clock.Time // arrival of the last acknowledgement
+}
+
+const (
+	segment = wholeSize - header // what the link is given for a segment
+	cubicC  = 0.4
+	beta    = 717.0 / 1024
+)
+
+// tcpFlow starts a connection after a time.
+func (w *world) tcpFlow(start time.Duration) *tcp {
+	c := &tcp{w: w, window: 10, threshold: math.Inf(1), sent: map[int]clock.Time{}, highest: -1, highestArrived: -1}
+	w.after(start, c.send)
+	return c
+}
+
+func (c *tcp) send() {
+	w := c.w
+	var b [segment]byte
+	for len(c.sent) < int(c.window) {
+		n := c.next
+		c.next++
+		c.sent[n] = w.at
+		at, _ := w.link.Pass(w.at, b[:])
+		if at == clock.Never {
+			continue
+		}
+		c.seen += wholeSize
+		w.schedule(event{at: at, f: func() { c.arrive(n) }})
+	}
+	c.arm()
+}
+
+// arm sets the retransmission timeout.
+func (c *tcp) arm() {
+	rto := max(c.srtt+max(c.srtt, 200*time.Millisecond), 200*time.Millisecond)
+	if c.srtt == 0 {
+		rto = time.Second
+	}
+	c.alarm = c.w.at.Add(rto)
+	if !c.alarmSet {
+		c.alarmSet = true
+		c.w.schedule(event{at: c.alarm, f: c.timeout})
+	}
+}
+
+func (c *tcp) timeout() {
+	c.alarmSet = false
+	if c.w.at < c.alarm {
+		c.alarmSet = true
+		c.w.schedule(event{at: c.alarm, f: c.timeout})
+		return
+	}
+	c.timeouts++
+	c.threshold = max(float64(len(c.sent))*beta, 2)
+	c.window, c.epoch = 1, 0
+	clear(c.sent)
+	c.head, c.recovery = c.next, c.next
+	c.send()
+}
+
+// arrive is the receiver: it acknowledges every second segment, and at once if
+// some are missing before it.
+func (c *tcp) arrive(n int) {
+	gap := n != c.highestArrived+1
+	c.highestArrived = max(c.highestArrived, n)
+	c.waiting = append(c.waiting, n)
+	if len(c.waiting) == 1 {
+		c.waitingSince = c.w.at
+	}
+	if gap || len(c.waiting) >= 2 {
+		c.flush()
+		return
+	}
+	since := c.waitingSince
+	c.w.after(40*time.Millisecond, func() {
+		if len(c.waiting) > 0 && c.waitingSince == since {
+			c.flush()
+		}
+	})
+}
+
+func (c *tcp) flush() {
+	acks := c.waiting
+	c.waiting = nil
+	c.w.schedule(event{at: c.w.travel(&c.latest), f: func() { c.acked(acks) }})
+}
+
+func (c *tcp) acked(acks []int) {
+	now := c.w.at
+	newly := 0
+	var rtt time.Duration
+	for _, n := range acks {
+		if at, ok := c.sent[n]; ok {
+			delete(c.sent, n)
+			newly++
+			rtt = now.Sub(at)
+			c.highest = max(c.highest, n)
+		}
+	}
+	if newly == 0 {
+		return
+	}
+	if c.srtt == 0 {
+		c.srtt, c.base = rtt, rtt
+	}
+	c.srtt += (rtt - c.srtt) / 8
+	c.base = min(c.base, rtt)
+	lost := false
+	for ; c.head <= c.highest-3; c.head++ {
+		if _, ok := c.sent[c.head]; ok {
+			delete(c.sent, c.head)
+			lost = lost || c.head >= c.recovery
+		}
+	}
+	switch {
+	case lost:
+		c.cut()
+	case c.highest < c.recovery:
+	case c.window < c.threshold:
+		c.window += float64(newly)
+		c.hystart(rtt)
+	default:
+		c.grow(newly)
+	}
+	c.send()
+}
+
+func (c *tcp) cut() {
+	c.cuts++
+	c.epoch = 0
+	if c.window < c.last {
+		c.last = c.window * (1 + beta) / 2
+	} else {
+		c.last = c.window
+	}
+	c.window = max(c.window*beta, 2)
+	c.threshold = c.window
+	c.recovery = c.next
+}
+
+// hystart ends slow start when the least round trip of a round has risen.
+func (c *tcp) hystart(rtt time.Duration) {
+	if c.highest >= c.roundEnd {
+		c.roundEnd, c.roundLeast, c.roundSamples = c.next, time.Hour, 0
+	}
+	c.roundLeast = min(c.roundLeast, rtt)
+	c.roundSamples++
+	limit := min(max(c.base/8, 4*time.Millisecond), 16*time.Millisecond)
+	if c.roundSamples >= 8 && c.window >= 16 && c.roundLeast >= c.base+limit {
+		c.threshold = c.window
+	}
+}
+
+// grow is the kernel's bictcp_update.
+func (c *tcp) grow(newly int) {
+	now := c.w.at
+	if c.epoch == 0 {
+		c.epoch = now
+		if c.window >= c.last {
+			c.origin, c.period = c.window, 0
+		} else {
+			c.origin, c.period = c.last, math.Cbrt((c.last-c.window)/cubicC)
+		}
+		c.reno = c.window
+	}
+	t := now.Sub(c.epoch).Seconds() + c.base.Seconds()
+	target := c.origin + cubicC*math.Pow(t-c.period, 3)
+	count := 100 * c.window
+	if target > c.window {
+		count = c.window / (target - c.window)
+	}
+	if c.last == 0 {
+		count = min(count, 20)
+	}
+	c.reno += float64(newly) / c.window * 3 * (1 - beta) / (1 + beta)
+	if c.reno > c.window {
+		count = min(count, c.window/(c.reno-c.window))
+	}
+	c.window += float64(newly) / max(count, 2)
+}
