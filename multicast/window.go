@@ -140,7 +140,7 @@ func (w *window) takePages(pos uint64) {
 	first := w.head / pageSize
 	last := (w.tail - 1) / pageSize
 	if need := last - first + 1; need > uint64(len(w.pages)) {
-		pages := make([]*page, need+need/4+3)
+		pages := make([]*page, need+need/8+3)
 		for k := first; k < first+uint64(len(w.pages)); k++ {
 			pages[k%uint64(len(pages))] = *w.slot(k)
 		}

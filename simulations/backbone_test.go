@@ -120,10 +120,17 @@ func (v *viewer) drain(unix int64) {
 	}
 }
 
-// publish sends 266 messages a second, 2 Mbit/s, with a key frame each second.
+// publish sends 266 messages a second, 2 Mbit/s, with a key frame each second,
+// and lets the last of them arrive.
 func (b *broadcast) publish(t *testing.T, d time.Duration) {
 	t.Helper()
-	const interval = time.Second / 266
+	b.publishAt(t, 266, d)
+	b.net.Run(3 * time.Second)
+}
+
+func (b *broadcast) publishAt(t *testing.T, perSecond int, d time.Duration) {
+	t.Helper()
+	interval := time.Second / time.Duration(perSecond)
 	n := b.net.Nodes()[1]
 	var pub *multicast.Publication
 	b.net.Do(n, func(now clock.Time) {
@@ -135,15 +142,14 @@ func (b *broadcast) publish(t *testing.T, d time.Duration) {
 	for end := b.net.Now().Add(d); b.net.Now() < end; b.messages++ {
 		b.net.Do(n, func(now clock.Time) {
 			if err := pub.Write(now, multicast.Message{
-				Data: message(uint64(b.messages)), Timestamp: uint32(b.messages * 1000 / 266),
-				Key: b.messages%266 == 0, SentAt: b.net.Unix(),
+				Data: message(uint64(b.messages)), Timestamp: uint32(b.messages * 1000 / perSecond),
+				Key: b.messages%perSecond == 0, SentAt: b.net.Unix(),
 			}); err != nil {
 				t.Fatal(err)
 			}
 		})
 		b.net.Run(interval)
 	}
-	b.net.Run(3 * time.Second)
 }
 
 // All 64 members of a group receive all of a stream inside the window on a
