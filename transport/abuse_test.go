@@ -29,7 +29,7 @@ func newVictim(t *testing.T) *victim {
 	v := &victim{n: n, x: netip.MustParseAddrPort("198.51.100.7:7")}
 	v.a = n.add("a", modern, func(c *Config) {
 		c.Introduce, c.IntroductionRate, c.IntroductionBurst = true, 1, 1
-		c.MaxFlowsPerSession, c.RecvBuffer = 4, 4096
+		c.MaxFlowsPerSession, c.SessionBuffer = 4, 8192
 	})
 	v.b = n.add("b", modern, nil)
 	v.sa, v.sb = n.connect(v.a, v.b)

@@ -122,6 +122,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Identity == nil {
 		return c, errors.New("transport: Config.Identity is missing")
 	}
+	if n := len(c.Identity.Certificate()); n > maxCertificate {
+		return c, fmt.Errorf("transport: the certificate of Config.Identity has %d bytes, over %d", n, maxCertificate)
+	}
 	if c.Rand == nil {
 		return c, errors.New("transport: Config.Rand is missing")
 	}

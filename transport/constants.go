@@ -19,6 +19,7 @@ const (
 	fragmentBurst    = 4                      // RFC 7016 §3.4, in packets
 	fragmentBytes    = 4380                   // RFC 7016 §3.4: in the same time
 	maxFragments     = 16                     // of one packet; our choice
+	maxCertificate   = 4096                   // of this endpoint, in bytes, so that its IIKeying is no startup packet beyond the bound; our choice
 	maxEPD           = 1000                   // of our IHellos, in bytes; our choice
 	maxStartupChunks = 16                     // of one packet that are looked at; our choice
 	maxStartupPacket = 8192                   // in bytes: more than the largest certificates and components together; our choice
