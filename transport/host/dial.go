@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,12 +58,13 @@ func (h *Host) DialPeer(ctx context.Context, peer PeerID, via ...*Session) (*Ses
 // who knows it, may be found. All are tried side by side.
 func (h *Host) DialPeerAt(ctx context.Context, peer PeerID, addrs []netip.AddrPort, via ...*Session) (*Session, error) {
 	s, err := h.dial(ctx, func(now clock.Time) (*transport.Session, error) {
+		all := slices.Clone(addrs)
 		for _, v := range via {
 			if !v.ended {
-				addrs = append(addrs, v.core.FarAddr())
+				all = append(all, v.core.FarAddr())
 			}
 		}
-		return h.loop.Dial(now, peer, addrs)
+		return h.loop.Dial(now, peer, all)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("dial %v: %w", peer, err)
@@ -111,13 +113,8 @@ func (h *Host) dial(ctx context.Context, begin func(now clock.Time) (*transport.
 // for and is not open is given up.
 func (h *Host) leave(s *Session) error {
 	return h.do(func(now clock.Time) {
-		s.dialers--
-		select {
-		case <-s.open:
-		default:
-			if s.dialers == 0 && !s.ended {
-				s.close(now)
-			}
+		if s.dialers--; s.dialers == 0 && !s.isOpen && !s.ended {
+			s.close(now)
 		}
 	})
 }

@@ -53,8 +53,8 @@ func (f *RecvFlow) Metadata() []byte { return f.metadata }
 // Reply returns the flow that this one answers, nil if there is none.
 func (f *RecvFlow) Reply() *SendFlow { return f.reply }
 
-// Receive returns the next message, which is the caller's until the next call
-// of Receive. It waits until there is one. After the last it returns io.EOF if
+// Receive returns the next message, which is the caller's until Receive is
+// called again, by anybody. It waits until there is one. After the last it returns io.EOF if
 // the far end closed the flow, or why the session ended.
 //
 // Messages come in the order in which they were sent, unless AsReceived was

@@ -52,6 +52,7 @@ type Session struct {
 	core    *transport.Session
 	send    map[*SendFlow]struct{}
 	recv    map[*RecvFlow]struct{}
+	isOpen  bool
 	dialers int      // that wait for it to be open
 	other   *Session // the one that remains, if this was a duplicate
 }
@@ -105,6 +106,9 @@ type SessionStats struct {
 func (s *Session) Stats() SessionStats {
 	var st SessionStats
 	err := s.do(func(clock.Time) { st = s.readStats() })
+	if err != nil {
+		<-s.done // soon, if the host has ended
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -194,8 +198,12 @@ func (s *Session) do(f func(now clock.Time)) (err error) {
 	return err
 }
 
-// nowOpen tells those who wait.
+// nowOpen tells those who wait, the first time.
 func (s *Session) nowOpen() {
+	if s.isOpen {
+		return
+	}
+	s.isOpen = true
 	s.peer, s.suite, s.initiator = s.core.Peer(), s.core.Suite(), s.core.Initiator()
 	close(s.open)
 }
