@@ -47,29 +47,31 @@ func listenSCTP(secure bool) func() (listener, error) {
 func (l sctpListener) Addr() string { return l.l.Addr().String() }
 func (l sctpListener) Close()       { l.l.Close() }
 
-func (l sctpListener) Accept(ctx context.Context) (receiver, error) {
+func (l sctpListener) Accept(context.Context) (receiver, error) {
 	c, err := l.l.Accept()
 	if err != nil {
 		return nil, err
 	}
-	if d, ok := c.(*dtls.Conn); ok {
-		if err := d.HandshakeContext(ctx); err != nil {
-			return nil, err
-		}
-	}
-	a, err := sctp.ServerWithOptions(sctp.WithNetConn(c), sctp.WithLoggerFactory(quietly()), sctp.WithBlockWrite(true))
-	if err != nil {
-		return nil, err
-	}
-	return sctpReceiver{a}, nil
+	return sctpReceiver{c}, nil
 }
 
 // sctpReceiver is left open until the process ends: an association over plain
 // UDP does not learn when the far end goes.
-type sctpReceiver struct{ a *sctp.Association }
+type sctpReceiver struct{ c net.Conn }
 
-func (r sctpReceiver) Receive(_ context.Context, count func(n int)) error {
-	st, err := r.a.AcceptStream()
+// Receive begins with the handshakes, which must not hold up others: the last
+// words of a far end that has gone look like a new one's first.
+func (r sctpReceiver) Receive(ctx context.Context, count func(n int)) error {
+	if d, ok := r.c.(*dtls.Conn); ok {
+		if err := d.HandshakeContext(ctx); err != nil {
+			return err
+		}
+	}
+	a, err := sctp.ServerWithOptions(sctp.WithNetConn(r.c), sctp.WithLoggerFactory(quietly()), sctp.WithBlockWrite(true))
+	if err != nil {
+		return err
+	}
+	st, err := a.AcceptStream()
 	if err != nil {
 		return nil // only a set-up
 	}
@@ -112,7 +114,7 @@ func dialSCTP(secure bool) func(context.Context, string) (sender, error) {
 		if err != nil {
 			return nil, err
 		}
-		a, err := sctp.ClientWithOptions(sctp.WithNetConn(c), sctp.WithLoggerFactory(quietly()), sctp.WithBlockWrite(true))
+		a, err := sctp.ClientContext(ctx, sctp.WithNetConn(c), sctp.WithLoggerFactory(quietly()), sctp.WithBlockWrite(true))
 		if err != nil {
 			c.Close()
 			return nil, err

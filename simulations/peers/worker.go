@@ -157,7 +157,9 @@ func (p *protocol) setups(ctx context.Context, w workerOptions) (r sent, err err
 	cpu := cpuSeconds()
 	for range w.setups {
 		began := time.Now()
-		s, err := p.dial(ctx, w.to)
+		one, cancel := context.WithTimeout(ctx, 10*time.Second)
+		s, err := p.dial(one, w.to)
+		cancel()
 		if err != nil {
 			return r, err
 		}
