@@ -258,7 +258,10 @@ func (f *SendFlow) close(now clock.Time) {
 		f.finish(now)
 		return
 	}
-	if tail := f.queue.at(f.nextSN - 1); tail != nil && !tail.everSent {
+	// A number that was ever sent won't do: a receiver ignores the FINAL flag of
+	// what it has already (RFC 7016 §3.6.3.2 step 10). An entry without a message
+	// may be a repetition by refresh.
+	if tail := f.queue.at(f.nextSN - 1); tail != nil && tail.msg != nil && !tail.everSent {
 		f.finalSN = tail.seq
 	} else {
 		f.finalSN = f.nextSN
