@@ -25,6 +25,10 @@ type FlowOptions struct {
 	// others yield to them, the far end acknowledges them sooner, and the
 	// session's congestion window gives way more gently.
 	TimeCritical bool
+	// Background makes the flow give way to everything else on its path, as
+	// long as its session carries nothing but such flows. It is for copies that
+	// nobody waits for.
+	Background bool
 }
 
 // Session is the relationship with one far end.
@@ -127,7 +131,7 @@ func (s *Session) readStats() SessionStats {
 // transport.ErrTooLong, or transport.ErrClosed if the flow to reply to has
 // ended.
 func (s *Session) OpenFlow(o FlowOptions) (*SendFlow, error) {
-	opts := transport.FlowOptions{Metadata: o.Metadata, Priority: o.Priority, TimeCritical: o.TimeCritical}
+	opts := transport.FlowOptions{Metadata: o.Metadata, Priority: o.Priority, TimeCritical: o.TimeCritical, Background: o.Background}
 	if o.Reply != nil {
 		opts.Reply = o.Reply.core
 	}
