@@ -456,3 +456,60 @@ func TestUnpaddedBudget(t *testing.T) {
 		t.Error("nothing was counted")
 	}
 }
+
+// What packets cost before a cookie is proven, with the answers that they get:
+// at most 20 µs each.
+func BenchmarkUnauthenticated(b *testing.B) {
+	v := newVictim(&testing.T{}) // it is set up in virtual time, and cannot fail by chance
+	epd := crypto.EPDForPeer(v.a.PeerID())
+	full := func(chunk func([]byte) []byte) func([]byte) []byte {
+		return func(b []byte) []byte {
+			b = chunk(b)
+			for len(b) < 1180 {
+				b = append(b, 0xff)
+			}
+			return b
+		}
+	}
+	large := func(n int) []byte { return make([]byte, n) }
+	for _, c := range []struct {
+		name string
+		d    []byte
+	}{
+		{"random", func() []byte {
+			d := large(1200)
+			for i := range d {
+				d[i] = byte(i * 7)
+			}
+			return d
+		}()},
+		{"IHello", startupDatagram(full(wire.IHello{EPD: epd, Tag: large(16)}.Append))},
+		{"IHelloElsewhere", startupDatagram(full(wire.IHello{EPD: crypto.EPDForPeer(PeerID{1}), Tag: large(16)}.Append))},
+		{"IHelloIntroduced", startupDatagram(full(wire.IHello{EPD: crypto.EPDForPeer(v.b.PeerID()), Tag: large(16)}.Append))},
+		{"ForgedCookie", startupDatagram(full(wire.IIKeying{SessionID: 1, CookieEcho: append(v.cookie(v.x)[:cookieTime], large(24)...), Certificate: large(100), SKIC: large(300)}.Append))},
+		{"CookieElsewhere", startupDatagram(full(wire.IIKeying{SessionID: 1, CookieEcho: v.cookie(v.b.addr), Certificate: large(100), SKIC: large(300)}.Append))},
+		{"Fragment", startupDatagram(wire.Fragment{More: true, PacketID: 1, Number: 1, Data: large(1100)}.Append)},
+		{"ManyChunks", startupDatagram(func(b []byte) []byte { return append(b, slices.Repeat([]byte{0x70, 0, 1, 0}, 280)...) })},
+		{"Large", startupDatagram(func(b []byte) []byte { return append(b, large(maxStartupDatagram-50)...) })},
+		{"ForgedInSession", func() []byte {
+			d := v.sealed(wire.Header{Mode: wire.ModeResponder}, wire.Ping{Message: large(1100)}.Append(nil))
+			d[len(d)-1] ^= 1
+			return d
+		}()},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			d, buf := make([]byte, len(c.d)), make([]byte, 4000)
+			b.ReportAllocs()
+			for i := range b.N {
+				copy(d, c.d)
+				from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), 9)
+				v.a.HandleDatagram(v.n.now, from, d)
+				for {
+					if _, ok := v.a.Transmit(v.n.now, buf); !ok {
+						break
+					}
+				}
+			}
+		})
+	}
+}

@@ -13,16 +13,18 @@ const (
 
 	parallelOffset = 50 * time.Millisecond // between candidates of one list; our choice
 
-	fragmentProgress = time.Second            // RFC 7016 §3.4: "progressing if at least one new fragment for it was received in the last second"
-	fragmentLifetime = 60 * time.Second       // RFC 7016 §3.4: "up to 60 seconds to completely receive a fragmented packet"
-	fragmentPause    = 200 * time.Millisecond // RFC 7016 §3.4: "four packets per distinct endpoint every 200 ms"
-	fragmentBurst    = 4                      // RFC 7016 §3.4, in packets
-	fragmentBytes    = 4380                   // RFC 7016 §3.4: in the same time
-	maxFragments     = 16                     // of one packet; our choice
-	maxCertificate   = 4096                   // of this endpoint, in bytes, so that its IIKeying is no startup packet beyond the bound; our choice
-	maxEPD           = 1000                   // of our IHellos, in bytes; our choice
-	maxStartupChunks = 16                     // of one packet that are looked at; our choice
-	maxStartupPacket = 8192                   // in bytes: more than the largest certificates and components together; our choice
+	fragmentProgress   = time.Second            // RFC 7016 §3.4: "progressing if at least one new fragment for it was received in the last second"
+	fragmentLifetime   = 60 * time.Second       // RFC 7016 §3.4: "up to 60 seconds to completely receive a fragmented packet"
+	fragmentPause      = 200 * time.Millisecond // RFC 7016 §3.4: "four packets per distinct endpoint every 200 ms"
+	fragmentBurst      = 4                      // RFC 7016 §3.4, in packets
+	fragmentBytes      = 4380                   // RFC 7016 §3.4: in the same time
+	maxFragments       = 16                     // of one packet; our choice
+	maxCertificate     = 4096                   // of this endpoint, in bytes, so that its IIKeying is no startup packet beyond the bound; our choice
+	maxEPD             = 1000                   // of our IHellos, in bytes; our choice
+	startupMTU         = 1452                   // bytes of our datagrams of a handshake, at most: what an Ethernet takes by IPv6; our choice
+	maxStartupDatagram = 2048                   // bytes of a datagram of a handshake; our choice
+	maxStartupChunks   = 16                     // of one packet that are looked at; our choice
+	maxStartupPacket   = 8192                   // in bytes: more than the largest certificates and components together; our choice
 
 	cookieLifetime = 120 * time.Second // RFC 7016 §3.5.1.1.2: not less than 95 s
 	yieldPeriod    = 2 * time.Second   // how long the loser of glare waits for the other session: one repetition of its IIKeying; our choice

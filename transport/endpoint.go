@@ -111,7 +111,7 @@ func (e *Endpoint) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte)
 	}
 	id := crypto.SessionID(b)
 	if id == 0 {
-		if len(b) > maxStartupPacket { // to decrypt it costs more than it may
+		if len(b) > maxStartupDatagram { // to decrypt it costs more than it may
 			e.drop(from, DropSize)
 			return
 		}

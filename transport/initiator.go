@@ -177,7 +177,7 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 			// Padding lets the responder answer in full: its reply is never
 			// longer than the request. It also shows that the path takes
 			// packets of this size.
-			for full := 4 + e.defaultKeys.Headroom() + e.defaultKeys.MaxPacket(e.cfg.MTU); len(chunk) < full; {
+			for full := 4 + e.defaultKeys.Headroom() + e.maxStartup(); len(chunk) < full; {
 				chunk = append(chunk, 0xff)
 			}
 			break

@@ -138,7 +138,11 @@ func (e *Endpoint) postStartup(now clock.Time, b []byte, sid uint32, to netip.Ad
 }
 
 // unfragmented reports whether a startup packet of n bytes fits a datagram.
-func (e *Endpoint) unfragmented(n int) bool { return n <= e.defaultKeys.MaxPacket(e.cfg.MTU) }
+func (e *Endpoint) unfragmented(n int) bool { return n <= e.maxStartup() }
+
+// maxStartup returns the size of the largest startup packet that is sent in one
+// piece.
+func (e *Endpoint) maxStartup() int { return e.defaultKeys.MaxPacket(min(e.cfg.MTU, startupMTU)) }
 
 // fragmentHeader is what a fragment has beside its piece of the packet, in
 // bytes: the packet's header, the chunk's, flags, packet id, and number.
@@ -146,7 +150,7 @@ const fragmentHeader = wire.MaxHeader + wire.ChunkHeaderSize + 1 + 5 + 1
 
 // pieces returns into how many fragments a startup packet of n bytes is cut.
 func (e *Endpoint) pieces(n int) int {
-	room := e.defaultKeys.MaxPacket(e.cfg.MTU) - fragmentHeader
+	room := e.maxStartup() - fragmentHeader
 	return (n + room - 1) / room
 }
 
