@@ -27,7 +27,11 @@ func mesh10(t *testing.T, seed uint64) (*network, *source, []*testNode) {
 }
 
 func TestTwoRelaysDie(t *testing.T) {
-	for seed := range uint64(8) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		w, _, viewers := mesh10(t, seed)
 		// The two that feed the most.
 		var dead [2]*testNode

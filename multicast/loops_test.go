@@ -46,7 +46,11 @@ func TestNoLoops(t *testing.T) {
 		}
 		w.run(4 * time.Second)
 		// Deaths and sudden ends of links keep the trees moving.
-		for range 12 {
+		deaths := 12
+		if testing.Short() {
+			deaths = 5
+		}
+		for range deaths {
 			n := w.nodes[1+w.rng.IntN(len(w.nodes)-1)]
 			if !n.dead {
 				w.kill(n, time.Second)
@@ -60,7 +64,7 @@ func TestNoLoops(t *testing.T) {
 			}
 			w.run(400 * time.Millisecond)
 		}
-		w.run(10 * time.Second)
+		w.run(scaled(10 * time.Second))
 		for _, n := range w.nodes[1:] {
 			if n.dead || len(n.order) == 0 {
 				continue

@@ -111,6 +111,15 @@ func newNetwork(t testing.TB, seed uint64) *network {
 	}
 }
 
+// scaled returns how long a scenario runs: less if time is short, as it is under
+// the race detector.
+func scaled(d time.Duration) time.Duration {
+	if testing.Short() {
+		return d / 2
+	}
+	return d
+}
+
 func (w *network) at(at clock.Time, fn func()) {
 	w.seq++
 	heap.Push(&w.events, event{at, w.seq, fn})

@@ -299,7 +299,7 @@ func TestLeechIsServed(t *testing.T) {
 func TestSameSeedSameTrace(t *testing.T) {
 	sum := func() uint64 {
 		w, _ := graph64(t, 21)
-		w.run(4 * time.Second)
+		w.run(scaled(4 * time.Second))
 		w.kill(w.nodes[5], time.Second)
 		w.run(2 * time.Second)
 		return w.hash.Sum64()

@@ -33,7 +33,7 @@ func TestFirstFragmentsOvertakeNews(t *testing.T) {
 			w.run(time.Millisecond)
 		}
 		src.next()
-		w.run(2 * time.Second)
+		w.run(300 * time.Millisecond)
 		if len(n.frames) == 0 || !n.frames[0].Key {
 			t.Fatalf("seed %d: %d frames, want the first to be a key frame", seed, len(n.frames))
 		}
