@@ -50,11 +50,7 @@ func (s *Session) handleAck(now clock.Time, from netip.AddrPort, a wire.Ack, t *
 		}
 		f.refresh()
 	}
-	if f.window == 0 && !f.exception && f.queue.n > 0 {
-		if f.probeAt == clock.Never {
-			f.probeAt = now.Add(max(probeInterval, s.rtt.erto))
-			s.armFlows(f.probeAt)
-		}
+	if f.armProbe(now) {
 		return
 	}
 	if f.queue.n > 0 {

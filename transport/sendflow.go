@@ -457,6 +457,19 @@ func (f *SendFlow) suspended() bool {
 	return uint64(f.outstanding) >= f.window && !f.exception
 }
 
+// armProbe reports whether the flow has something to send and no window at all,
+// and sees to it that the far end is asked for one.
+func (f *SendFlow) armProbe(now clock.Time) bool {
+	if f.window > 0 || f.exception || f.queue.n == 0 {
+		return false
+	}
+	if f.probeAt == clock.Never {
+		f.probeAt = now.Add(max(probeInterval, f.s.rtt.erto))
+		f.s.armFlows(f.probeAt)
+	}
+	return true
+}
+
 // refresh keeps the receiver from waiting for what was given up: if everything
 // is out of the queue and the far end has not been seen to have skipped it all,
 // the last number is queued again as a Forward Sequence Number Update
@@ -479,7 +492,9 @@ func (f *SendFlow) probe(now clock.Time) clock.Time {
 		f.probeAt, f.probes = clock.Never, 0
 		return clock.Never
 	}
-	if now >= f.probeAt {
+	if now >= f.probeAt && f.s.probing != nil {
+		f.probeAt = now.Add(paceGrain) // a packet asks for one flow
+	} else if now >= f.probeAt {
 		f.probes = min(f.probes+1, 16)
 		wait := min(max(probeInterval, f.s.rtt.erto)*time.Duration(f.probes), max(probeIntervalMax, f.s.rtt.erto))
 		f.probeAt = now.Add(wait)

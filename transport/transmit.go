@@ -200,6 +200,7 @@ func (s *Session) pick(now clock.Time) *SendFlow {
 				s.ready[p] = f // its turn is over: it is the last now
 				return f
 			}
+			f.armProbe(now) // the window may have closed when there was nothing to send
 			f.ready = false
 			if f == tail {
 				s.ready[p] = nil
