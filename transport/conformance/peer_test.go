@@ -41,8 +41,8 @@ type peer struct {
 
 	sends    []*file // in the order of opening
 	receives []*file
-	reply    bool // answer each file, once it is here, with one of its size
-	onOpen   func(*transport.Session)
+	reply    bool                                     // answer each file, once it is here, with one of its size
+	on       func(now clock.Time, ev transport.Event) // takes the place of the application
 	faults   []string
 }
 
@@ -177,7 +177,11 @@ func (p *peer) drain(now clock.Time) {
 			p.fill(now)
 			return
 		}
-		p.handle(now, ev)
+		if p.on != nil {
+			p.on(now, ev)
+		} else {
+			p.handle(now, ev)
+		}
 	}
 }
 
@@ -186,9 +190,6 @@ func (p *peer) handle(now clock.Time, ev transport.Event) {
 	case transport.SessionOpen:
 		p.sessions = append(p.sessions, ev.Session)
 		p.openedAt = now
-		if p.onOpen != nil {
-			p.onOpen(ev.Session)
-		}
 	case transport.SessionFailed:
 		p.refused = append(p.refused, ev.Err)
 	case transport.SessionClosed:
