@@ -128,6 +128,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Rand == nil {
 		return c, errors.New("transport: Config.Rand is missing")
 	}
+	if c.Forwarded > ForwardedNothing {
+		return c, fmt.Errorf("transport: Config.Forwarded is %d, which is no answer", c.Forwarded)
+	}
 	for _, d := range []struct {
 		v    *time.Duration
 		def  time.Duration

@@ -351,8 +351,10 @@ func (s *Session) completed(now clock.Time, w *Work) {
 	}
 	if w.err != nil {
 		// The answer may have been forged: anybody who saw the handshake could.
-		// The true one may still come.
-		s.startup.busy = false
+		// The true one may still come, or came meanwhile and was not looked at.
+		st := s.startup
+		st.busy = false
+		st.keying.at = min(st.keying.at, max(now, st.keyingSent.Add(helloInterval)))
 		s.e.drop(s.addr, DropCrypto)
 		s.wake()
 		return

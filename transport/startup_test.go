@@ -126,30 +126,36 @@ func TestOverride(t *testing.T) {
 }
 
 // Somebody with a valid cookie and another's certificate, but without its keys,
-// does not disturb the session of the other.
+// does not disturb the session of the other, wherever the packet comes from.
 func TestForgedKeying(t *testing.T) {
-	n, a, b := pair(t, 1)
-	n.connect(a, b)
-	n.run(10 * time.Second)
-	thief := n.add("thief", modern, nil)
-	var cookie [cookieSize]byte
-	c := b.cookies.append(cookie[:0], n.now, thief.addr)
-	in, err := thief.cfg.Identity.Initiate(crypto.Seed{1}, b.cfg.Identity.Parsed(), crypto.Policy{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	forged := wire.IIKeying{SessionID: 77, CookieEcho: c, Certificate: a.cfg.Identity.Certificate(), SKIC: in.Component()}
-	b.HandleDatagram(n.now, thief.addr, startupDatagram(forged.Append))
-	n.run(time.Second)
-	if got := b.Stats().Opening; got != 1 {
-		t.Errorf("unproven sessions: got %d, want 1", got)
-	}
-	n.run(40 * time.Second)
-	if len(b.closed) != 0 || b.Session(a.PeerID()) == nil || b.Session(a.PeerID()).State() != StateOpen {
-		t.Errorf("the session was disturbed: %v", b.closed)
-	}
-	if got := b.Stats(); got.Opening != 0 || got.Sessions != 1 {
-		t.Errorf("the forged session stays: %d, %d opening", got.Sessions, got.Opening)
+	for _, spoofed := range []bool{false, true} {
+		n, a, b := pair(t, 1)
+		n.connect(a, b)
+		n.run(10 * time.Second)
+		thief := n.add("thief", modern, nil)
+		from := thief.addr
+		if spoofed {
+			from = a.addr
+		}
+		var cookie [cookieSize]byte
+		c := b.cookies.append(cookie[:0], n.now, from)
+		in, err := thief.cfg.Identity.Initiate(crypto.Seed{1}, b.cfg.Identity.Parsed(), crypto.Policy{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged := wire.IIKeying{SessionID: 77, CookieEcho: c, Certificate: a.cfg.Identity.Certificate(), SKIC: in.Component()}
+		b.HandleDatagram(n.now, from, startupDatagram(forged.Append))
+		n.run(time.Second)
+		if got := b.Stats().Opening; got != 1 {
+			t.Errorf("unproven sessions: got %d, want 1", got)
+		}
+		n.run(40 * time.Second)
+		if len(b.closed) != 0 || b.Session(a.PeerID()) == nil || b.Session(a.PeerID()).State() != StateOpen {
+			t.Errorf("the session was disturbed: %v", b.closed)
+		}
+		if got := b.Stats(); got.Opening != 0 || got.Sessions != 1 {
+			t.Errorf("the forged session stays: %d, %d opening", got.Sessions, got.Opening)
+		}
 	}
 }
 
