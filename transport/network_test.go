@@ -153,7 +153,10 @@ func (node *testNode) turn() {
 	}
 	for len(node.later) > 0 && node.later[0].at <= n.now {
 		w := node.later[0].w
-		node.later = node.later[1:]
+		node.later[0] = finished{} // keeps nothing of the handshake alive
+		if node.later = node.later[1:]; len(node.later) == 0 {
+			node.later = nil
+		}
 		node.FinishWork(n.now, w)
 	}
 	node.Advance(n.now)
