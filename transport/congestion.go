@@ -98,8 +98,15 @@ func (c *congestion) init(mtu int) {
 	c.bulk = nil
 }
 
-// open reports whether the window allows another packet.
-func (c *congestion) open() bool { return c.outstanding < c.window }
+// open reports whether the window allows another packet. RFC 7016 lets the last
+// one stand out of the window, which is a packet more than TCP has, and too much
+// on a path that holds a dozen.
+func (c *congestion) open() bool {
+	if c.bulk != nil && c.outstanding > 0 {
+		return c.outstanding+c.mss <= c.window
+	}
+	return c.outstanding < c.window
+}
 
 // choose returns the law for what is sent now.
 func (c *congestion) choose(r report) law {

@@ -26,7 +26,6 @@ type cubicState struct {
 	epoch    clock.Time // when growth began after the last cut, 0 before
 	period   int64      // K, in ms
 	summit   int32      // W_max: the window before the last cut
-	prior    int32      // cwnd_prior
 	reno     int32      // W_est: the window that Reno would have
 	renoRest int64
 	hold     uint64 // packets below were sent before the last cut, and don't make the window grow
@@ -46,16 +45,15 @@ func (cubic) lost(c *congestion, r report) {
 	b := c.bulk
 	b.epoch, b.rest, b.renoRest = 0, 0, 0
 	if by, ok := c.chance(r); ok {
-		b.summit, b.prior = c.window, c.window
-		c.cut(by, windowFloor, r.next)
+		b.summit = c.window
+		c.cut(by, 2*c.mss, r.next)
 		return
 	}
-	b.prior = c.window
 	// Fast convergence (§4.7): leave room to newcomers.
 	if b.summit = c.window; c.window < b.summit {
 		b.summit = c.window * (10 + cubicBeta) / 20
 	}
-	c.cut(int32(int64(c.window)*(10-cubicBeta)/10), windowFloor, r.next)
+	c.cut(int32(int64(c.window)*(10-cubicBeta)/10), 2*c.mss, r.next)
 	b.hold = r.next
 }
 
@@ -71,7 +69,7 @@ func (c *congestion) chance(r report) (by int32, ok bool) {
 
 func (b *bulk) timeout(c *congestion) {
 	b.epoch, b.rest, b.renoRest = 0, 0, 0
-	b.summit, b.prior = c.window, c.window
+	b.summit = c.window
 	b.recent, b.count = [2]time.Duration{}, 0
 }
 
@@ -92,13 +90,10 @@ func (cubic) acked(c *congestion, r report) {
 	if b.epoch == 0 {
 		b.begin(c, r)
 	}
-	// W_est (§4.3) grows by α_cubic segments in a round trip, by one from
-	// cwnd_prior on.
-	alpha := int64(9) // 3 × (1 - β) / (1 + β) = 9/17
-	if b.reno >= b.prior {
-		alpha = 17
-	}
-	b.renoRest += alpha * int64(r.acked) * int64(c.mss)
+	// W_est (§4.3) grows by α_cubic = 3 × (1 - β) / (1 + β) = 9/17 segments in a
+	// round trip. The RFC has it grow by one beyond the window before the cut;
+	// the kernels that we share paths with don't.
+	b.renoRest += 9 * int64(r.acked) * int64(c.mss)
 	by := b.renoRest / (17 * int64(c.window))
 	b.renoRest -= by * 17 * int64(c.window)
 	b.reno = int32(min(int64(b.reno)+by, windowMax))

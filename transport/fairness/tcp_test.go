@@ -10,8 +10,8 @@ import (
 // tcp is a model of Linux' TCP with CUBIC, SACK, and HyStart that always has
 // more to send: what decides about its share of a bottleneck, and nothing else.
 // Each transmission has a number of its own, and is lost when one that was sent
-// three later is acknowledged, as RACK does without reordering. It was held
-// against the kernel's (docs/congestion.md).
+// three later or a quarter of a round trip later is acknowledged, as with RACK.
+// It was held against the kernel's (docs/congestion.md).
 type tcp struct {
 	w    *world
 	next int // number of the next transmission
@@ -23,20 +23,21 @@ type tcp struct {
 	recovery          int     // numbers below were sent before the last cut
 	highest           int     // acknowledged
 
-	epoch          clock.Time
-	origin, period float64
-	last, reno     float64
-	srtt, base     time.Duration
-	roundEnd       int
-	roundLeast     time.Duration
-	roundSamples   int
-	alarm          clock.Time
-	alarmSet       bool
-	waiting        []int // at the receiver, not acknowledged
-	waitingSince   clock.Time
-	highestArrived int
-	cuts, timeouts int
-	latest         clock.Time // arrival of the last acknowledgement
+	epoch           clock.Time
+	origin, period  float64
+	last, reno      float64
+	srtt, base      time.Duration
+	roundEnd        int
+	roundLeast      time.Duration
+	roundSamples    int
+	alarm           clock.Time
+	alarmSet        bool
+	waiting         []int // at the receiver, not acknowledged
+	waitingSince    clock.Time
+	highestArrived  int
+	probed, probing bool // tail-loss probe: sent since the last acknowledgement, due
+	cuts, timeouts  int
+	latest          clock.Time // arrival of the last acknowledgement
 }
 
 const (
@@ -55,7 +56,8 @@ func (w *world) tcpFlow(start time.Duration) *tcp {
 func (c *tcp) send() {
 	w := c.w
 	var b [segment]byte
-	for len(c.sent) < int(c.window) {
+	for len(c.sent) < int(c.window) || c.probing {
+		c.probing = false
 		n := c.next
 		c.next++
 		c.sent[n] = w.at
@@ -75,6 +77,9 @@ func (c *tcp) arm() {
 	if c.srtt == 0 {
 		rto = time.Second
 	}
+	if !c.probed && c.srtt != 0 {
+		rto = min(rto, 2*c.srtt) // tail-loss probe
+	}
 	c.alarm = c.w.at.Add(rto)
 	if !c.alarmSet {
 		c.alarmSet = true
@@ -87,6 +92,11 @@ func (c *tcp) timeout() {
 	if c.w.at < c.alarm {
 		c.alarmSet = true
 		c.w.schedule(event{at: c.alarm, f: c.timeout})
+		return
+	}
+	if !c.probed && c.srtt != 0 {
+		c.probed, c.probing = true, true
+		c.send()
 		return
 	}
 	c.timeouts++
@@ -144,9 +154,13 @@ func (c *tcp) acked(acks []int) {
 	}
 	c.srtt += (rtt - c.srtt) / 8
 	c.base = min(c.base, rtt)
+	c.probed = false
 	lost := false
-	for ; c.head <= c.highest-3; c.head++ {
-		if _, ok := c.sent[c.head]; ok {
+	for ; c.head < c.highest; c.head++ {
+		if at, ok := c.sent[c.head]; ok {
+			if c.head > c.highest-3 && now.Sub(at) < c.srtt+c.base/4 {
+				break
+			}
 			delete(c.sent, c.head)
 			lost = lost || c.head >= c.recovery
 		}
