@@ -21,5 +21,15 @@
 // use, except Work.Run. The same inputs at the same instants, with the same
 // bytes from Config.Rand, give the same outputs.
 //
+// Every endpoint can help others to find each other. With Config.Introduce it is
+// redirector and forwarder for the far ends of its sessions: dial a peer at the
+// address of one who has a session with it. With Config.Redirector it sends those
+// who look for a service to the endpoints that serve it, by a [Pool] in shares
+// and several at once, so that one that is slow gets less and one that is dead
+// does no harm.
+//
+// What unknown ends can make an endpoint hold, compute, or send is bounded and
+// counted (docs/limits.md).
+//
 // Words are those of RFC 7016: near is this end, far the other one.
 package transport
