@@ -43,6 +43,9 @@ const (
 
 	criticalHold = 800 * time.Millisecond // RFC 7016 §3.5.2.1: how long a time-critical notification counts
 
+	streakLength = 16                     // packets with user data since the last ping that make a stream; our choice
+	streamQuiet  = 500 * time.Millisecond // least silence after a stream until its receiver pings; our choice
+
 	mobilityInterval = time.Second       // RFC 7016 §3.5.4.2: between checks of a new address
 	mobilityLifetime = 120 * time.Second // RFC 7016 §3.5.4.2: of a check
 

@@ -183,6 +183,7 @@ func (s *Session) handleData(now clock.Time, u wire.UserData) {
 
 // countData schedules acknowledgements after a packet with user data.
 func (s *Session) countData(now clock.Time, critical bool) {
+	s.streamed(now)
 	s.rxData = min(s.rxData+1, ackEvery)
 	if s.rxData >= ackEvery {
 		s.ackNow = true

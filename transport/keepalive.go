@@ -1,6 +1,10 @@
 package transport
 
-import "rtmfp/internal/clock"
+import (
+	"time"
+
+	"rtmfp/internal/clock"
+)
 
 // aliveAlarm pings a far end that was silent for Config.Keepalive, repeats the
 // ping, and gives the session up when nothing came back for
@@ -27,13 +31,17 @@ func (s *Session) aliveAlarm(now clock.Time) {
 	// corresponding Ping Reply is not received within ERTO of sending the Ping,
 	// ERTO SHOULD be increased".
 	next := s.lastHeard.Add(cfg.Keepalive)
+	if s.streak == streakLength {
+		next = min(next, s.lastHeard.Add(s.quiet()))
+	}
 	if s.pingSent != 0 {
 		next = s.pingSent.Add(s.rtt.erto)
 	}
 	if now >= next {
-		if s.pingSent != 0 {
+		if s.pingSent != 0 && s.flightHead == nil { // or TIMEOUT_ALARM sees to it
 			s.rtt.backOff()
 		}
+		s.streak = 0
 		s.pingDue = true
 		s.wake()
 		next = now.Add(s.rtt.erto)
@@ -44,6 +52,26 @@ func (s *Session) aliveAlarm(now clock.Time) {
 	s.aliveAt = next
 	s.arm(next)
 }
+
+// streamed counts a packet with user data for the keepalive. A receiver of many
+// such packets says something by itself when they stop, long before the keepalive
+// would: if a NAT has given it another address meanwhile, the sender can't find
+// it, and has to wait for a packet from there.
+func (s *Session) streamed(now clock.Time) {
+	if s.streak == streakLength {
+		return
+	}
+	if s.streak++; s.streak < streakLength {
+		return
+	}
+	if at := now.Add(s.quiet()); at < s.aliveAt {
+		s.aliveAt = at
+		s.arm(at)
+	}
+}
+
+// quiet is the silence after which a stream is taken to have stopped.
+func (s *Session) quiet() time.Duration { return max(s.rtt.erto, streamQuiet) }
 
 // busy notes user data in either direction.
 func (s *Session) busy(now clock.Time) {

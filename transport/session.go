@@ -98,6 +98,7 @@ type Session struct {
 	pingSent  clock.Time // of the last Ping that is not answered, 0 if there is none
 	tailProbe uint8      // tail-loss probes since the last acknowledgement
 	probeNow  bool       // a packet may go whatever the congestion window says
+	streak    uint8      // packets with user data since the last Ping, up to streakLength
 	pings     uint8      // pings since the last sign of life
 
 	stats sessionCounts
