@@ -65,7 +65,7 @@ func TestZeroAllocations(t *testing.T) {
 		size  int
 		count int
 		o     SendOptions
-	}{{"media", 1000, 20, SendOptions{}}, {"deadline", 700, 20, SendOptions{Deadline: 1 << 62}}, {"bulk", 20000, 4, SendOptions{}}} {
+	}{{"media", 1000, 20, SendOptions{}}, {"deadline", 700, 20, SendOptions{Deadline: 1 << 62}}, {"bulk", 20000, 4, SendOptions{}}, {"long", 65536, 2, SendOptions{}}} {
 		t.Run(c.name, func(t *testing.T) {
 			n, a, b := pair(t, 1)
 			s := newShuttle(t, n, a, b)

@@ -1,31 +1,107 @@
 package transport
 
+import (
+	"time"
+
+	"rtmfp/internal/clock"
+)
+
 // pool holds the free records and buffers of an endpoint, so that the steady
 // state allocates nothing. Buffers come in three sizes: control messages, small
-// media, and whole packets. What is free is at most as much as is in use, and a
-// little: what a burst needed is given back as the burst is acknowledged.
+// media, and whole packets. Of each kind no more is held, free or in use, than
+// was in use at once of late, and a little: what a burst needed is given back
+// soon.
 type pool struct {
 	fragments *fragment // by next
 	messages  *message  // by next
 	blocks    [blockClasses][][]byte
 	kept      int // bytes in blocks
-	lent      int // bytes of pooled blocks in use
 	limit     int
-	records   int // free fragments and messages
-	inUse     int // fragments and messages
+
+	tallies [kinds]tally
+	ageAt   clock.Time // end of this period
+}
+
+// tally counts what there is of one kind.
+type tally struct {
+	free   int32
+	used   int32 // in use
+	most   int32 // in use at once in this period
+	before int32 // and in the one before
 }
 
 const (
 	blockClasses = 3
-	recordsKept  = 8192
-	recordsIdle  = 16 // kept even if none is in use
 	smallBlock   = 128
 	middleBlock  = 512
-	bytesIdle    = 2 << 10 // of blocks, likewise
+
+	// Kinds of what the pool holds: a class of blocks, or one of these.
+	kindFragment = blockClasses
+	kindMessage  = blockClasses + 1
+	kinds        = blockClasses + 2
+
+	recordsKept = 8192 // free fragments, and free messages, at the most
+
+	// poolPeriod is long enough for what comes in bursts all the time, as bulk
+	// does, and short enough for memory not to show what was before.
+	poolPeriod = 100 * time.Millisecond
 )
 
-// class returns the size class of n bytes, whole being the size of the largest.
-func (p *pool) class(n int) int {
+// idleKept is how many are kept of each kind even if none was in use.
+var idleKept = [kinds]int32{4, 1, 1, 12, 4}
+
+// take counts one that is in use from now on.
+func (t *tally) take() {
+	t.used++
+	t.most = max(t.most, t.used)
+}
+
+// give counts one that is not in use any more, and reports whether to keep it.
+func (t *tally) give(idle int32) bool {
+	t.used = max(t.used-1, 0) // the pool may have been emptied since it was taken
+	if t.free >= t.held(idle)-t.used {
+		return false
+	}
+	t.free++
+	return true
+}
+
+// held is how many may be held.
+func (t *tally) held(idle int32) int32 { return max(t.most, t.before) + idle }
+
+// age begins a new period, if it is time, and lets go of what was not needed
+// in the two before.
+func (p *pool) age(now clock.Time) {
+	if now < p.ageAt {
+		return
+	}
+	p.ageAt = now.Add(poolPeriod)
+	for k := range p.tallies {
+		t := &p.tallies[k]
+		t.before, t.most = t.most, t.used
+		over := t.free + t.used - t.held(idleKept[k])
+		for ; over > 0 && t.free > 0; over-- {
+			t.free--
+			switch k {
+			case kindFragment:
+				p.fragments = p.fragments.next
+			case kindMessage:
+				p.messages = p.messages.next
+			default:
+				b := p.blocks[k]
+				p.kept -= cap(b[t.free])
+				b[t.free] = nil
+				p.blocks[k] = b[:t.free]
+			}
+		}
+		if k < blockClasses && cap(p.blocks[k]) > 16 && int(t.held(idleKept[k])) < cap(p.blocks[k])/4 {
+			p.blocks[k] = append(make([][]byte, 0, 2*t.free), p.blocks[k]...)
+		}
+	}
+}
+
+// class returns the size class of n bytes.
+func class(n int) int {
 	switch {
 	case n <= smallBlock:
 		return 0
@@ -36,18 +112,21 @@ func (p *pool) class(n int) int {
 	}
 }
 
-// block returns a buffer of n bytes. Buffers over whole bytes are not pooled.
+// block returns a buffer of n bytes, whole being the size of the largest class.
+// Buffers over whole bytes are not pooled.
 func (p *pool) block(n, whole int) []byte {
 	if n > whole {
 		return make([]byte, n)
 	}
-	c := p.class(n)
+	c := class(n)
 	size := [blockClasses]int{smallBlock, middleBlock, whole}[c]
-	p.lent += size
-	if k := len(p.blocks[c]); k > 0 {
-		b := p.blocks[c][k-1]
-		p.blocks[c][k-1] = nil
-		p.blocks[c] = p.blocks[c][:k-1]
+	t := &p.tallies[c]
+	t.take()
+	if t.free > 0 {
+		t.free--
+		b := p.blocks[c][t.free]
+		p.blocks[c][t.free] = nil
+		p.blocks[c] = p.blocks[c][:t.free]
 		p.kept -= size
 		return b[:n]
 	}
@@ -68,87 +147,66 @@ func (p *pool) free(b []byte, whole int) {
 	default:
 		return
 	}
-	p.lent = max(p.lent-size, 0)
-	if p.kept+size > min(p.limit, p.lent+bytesIdle) {
-		p.drop()
+	t := &p.tallies[c]
+	if !t.give(idleKept[c]) {
+		return
+	}
+	if p.kept+size > p.limit {
+		t.free--
 		return
 	}
 	p.kept += size
 	p.blocks[c] = append(p.blocks[c], b[:0])
 }
 
-// drop lets go of what is kept beyond what may be.
-func (p *pool) drop() {
-	for c := blockClasses - 1; c >= 0; c-- {
-		for k := len(p.blocks[c]); k > 0 && p.kept > p.lent+bytesIdle; k-- {
-			p.kept -= cap(p.blocks[c][k-1])
-			p.blocks[c][k-1] = nil
-			p.blocks[c] = p.blocks[c][:k-1]
-		}
-		if k := len(p.blocks[c]); cap(p.blocks[c]) > 16 && k < cap(p.blocks[c])/4 {
-			p.blocks[c] = append(make([][]byte, 0, 2*k), p.blocks[c]...)
-		}
-	}
-}
-
 func (p *pool) fragment() *fragment {
-	p.inUse++
+	t := &p.tallies[kindFragment]
+	t.take()
 	fr := p.fragments
 	if fr == nil {
 		return &fragment{}
 	}
 	p.fragments = fr.next
-	p.records--
+	t.free--
 	*fr = fragment{}
 	return fr
 }
 
 func (p *pool) freeFragment(fr *fragment) {
-	if !p.keepRecord() {
-		return
+	if p.tallies[kindFragment].giveRecord(idleKept[kindFragment]) {
+		*fr = fragment{next: p.fragments}
+		p.fragments = fr
 	}
-	*fr = fragment{next: p.fragments}
-	p.fragments = fr
 }
 
 func (p *pool) message() *message {
-	p.inUse++
+	t := &p.tallies[kindMessage]
+	t.take()
 	m := p.messages
 	if m == nil {
 		return &message{}
 	}
 	p.messages = m.next
-	p.records--
+	t.free--
 	*m = message{}
 	return m
 }
 
 func (p *pool) freeMessage(m *message) {
-	if !p.keepRecord() {
-		return
+	if p.tallies[kindMessage].giveRecord(idleKept[kindMessage]) {
+		*m = message{next: p.messages}
+		p.messages = m
 	}
-	*m = message{next: p.messages}
-	p.messages = m
 }
 
-// keepRecord counts a record that is no longer in use, and reports whether to
-// keep it.
-func (p *pool) keepRecord() bool {
-	p.inUse = max(p.inUse-1, 0)
-	for p.records > p.inUse+recordsIdle {
-		switch {
-		case p.fragments != nil:
-			p.fragments = p.fragments.next
-		case p.messages != nil:
-			p.messages = p.messages.next
-		default:
-			panic("BUG: transport: the pool counts records that it does not hold")
-		}
-		p.records--
-	}
-	if p.records >= min(recordsKept, p.inUse+recordsIdle) {
+// giveRecord is give within recordsKept.
+func (t *tally) giveRecord(idle int32) bool {
+	if !t.give(idle) {
 		return false
 	}
-	p.records++
+	if t.free > recordsKept {
+		t.free--
+		return false
+	}
 	return true
 }
