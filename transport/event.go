@@ -148,5 +148,6 @@ func (e *Endpoint) emit(ev Event) { e.events.push(ev) }
 func (e *Endpoint) input(now clock.Time) {
 	if now > e.now {
 		e.now = now
+		e.pool.age(now)
 	}
 }
