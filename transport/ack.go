@@ -70,6 +70,7 @@ func (s *Session) take(now clock.Time, f *SendFlow, first, last uint64, t *ackTa
 		}
 		if fr.inFlight {
 			t.acked += fr.size
+			s.bigArrived(fr)
 			lag := now.Sub(fr.sentAt)
 			switch {
 			case fr.packet < t.packet:

@@ -57,6 +57,12 @@ type Config struct {
 	// room for a tunnel, and is what QUIC takes to be safe without probing.
 	MTU int
 
+	// MaxMTU is the largest UDP payload over IPv4 that is tried on paths that
+	// carry much data (path MTU discovery, RFC 8899), up to 9000; over IPv6 it
+	// is 20 less, for its longer header. Default 1472, which is Ethernet; no
+	// more than MTU turns discovery off.
+	MaxMTU int
+
 	// MaxSessions bounds sessions in any state. Default 16384.
 	MaxSessions int
 
@@ -158,6 +164,7 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("transport: Config.%s is %d, outside %d to %d", n.name, *n.v, n.least, n.largest)
 		}
 	}
+	c.MaxMTU = max(c.MaxMTU, c.MTU)
 	return c, nil
 }
 
@@ -172,6 +179,7 @@ type limit struct {
 func (c *Config) limits() []limit {
 	return []limit{
 		{&c.MTU, defaultMTU, 576, 9000, "MTU"},
+		{&c.MaxMTU, defaultMaxMTU, 0, 9000, "MaxMTU"},
 		{&c.MaxSessions, 16384, 1, maxSlots, "MaxSessions"},
 		{&c.MaxOpening, 1024, 1, maxSlots, "MaxOpening"},
 		{&c.MaxOpeningPerPrefix, 512, 1, maxSlots, "MaxOpeningPerPrefix"},

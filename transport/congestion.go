@@ -49,6 +49,7 @@ type bulk struct {
 	delays
 	cubicState
 	backgroundState
+	mtuSearch
 	rest int64 // of the window's growth, below a byte: in window-ths of a byte
 }
 

@@ -62,8 +62,9 @@ const (
 	probeInterval    = time.Second // RFC 7016 §3.6.2.9.1: the least time until the second buffer probe
 	probeIntervalMax = time.Minute // RFC 7016 §3.6.2.9.1
 
-	defaultMTU = 1200
-	maxSlots   = 1 << 20 // sessions of an endpoint: a session id is 20 bits of slot below 12 bits of generation
+	defaultMTU    = 1200
+	defaultMaxMTU = 1472    // 1500 less the headers of IPv4 and UDP
+	maxSlots      = 1 << 20 // sessions of an endpoint: a session id is 20 bits of slot below 12 bits of generation
 
 	packetThreshold = 3   // RFC 7016 §3.6.2.5: negative acknowledgements that make a loss
 	maxRanges       = 512 // runs of received sequence numbers above the first gap that a flow remembers

@@ -203,7 +203,7 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 	}
 	first := e.outbox.pop()
 	n := copy(buf, first.b)
-	e.pool.free(first.b, e.cfg.MTU)
+	e.pool.free(first.b, e.cfg.MaxMTU)
 	return n, to
 }
 

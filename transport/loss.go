@@ -82,6 +82,7 @@ func (s *Session) lose(now clock.Time, fr *fragment, timeout bool) {
 	}
 	s.makeReady(f)
 	s.congestion.missing += fr.size
+	s.bigLost(now, fr)
 	s.stats.Lost++
 	if t := s.e.cfg.Trace; t != nil && t.Lost != nil {
 		t.Lost(now, s, f.id, fr.seq, timeout)

@@ -35,6 +35,10 @@ func (s *Session) handlePongFrom(now clock.Time, from netip.AddrPort, message []
 		s.handlePong(now)
 		return
 	}
+	if message[0] == mtuMark && from == s.addr {
+		s.mtuProbed(now, message)
+		return
+	}
 	if len(message) != mobilitySize || message[0] != mobilityMark {
 		return
 	}
@@ -53,6 +57,7 @@ func (s *Session) handlePongFrom(now clock.Time, from netip.AddrPort, message []
 	// What was learned of the old path says nothing of the new one.
 	s.rtt.forget()
 	outstanding, recovery := s.congestion.outstanding, s.nextPacket
+	s.setMTU(s.e.cfg.MTU)
 	s.congestion.init(s.e.cfg.MTU)
 	s.congestion.outstanding, s.congestion.recovery = outstanding, recovery
 	s.pacer.init(now, s.e.cfg.MTU)

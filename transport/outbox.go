@@ -97,7 +97,7 @@ func (e *Endpoint) outboxFull() bool {
 // chunks of up to size bytes to be appended, and postStartup seals and queues it,
 // in fragments if it is larger than the MTU. They are a pair.
 func (e *Endpoint) startupPacket(now clock.Time, size int) []byte {
-	b := e.pool.block(max(e.cfg.MTU, size+crypto.Overhead), e.cfg.MTU)
+	b := e.pool.block(max(e.cfg.MTU, size+crypto.Overhead), e.cfg.MaxMTU)
 	return wire.AppendHeader(b[:4+e.defaultKeys.Headroom()],
 		wire.Header{Mode: wire.ModeStartup, HasTimestamp: true, Timestamp: timestamp(now)})
 }
@@ -133,7 +133,7 @@ func (e *Endpoint) postStartup(now clock.Time, b []byte, sid uint32, to netip.Ad
 			e.outbox.pushAt(outgoing{to: to, b: d}, at)
 		}
 	}
-	e.pool.free(b, e.cfg.MTU)
+	e.pool.free(b, e.cfg.MaxMTU)
 	return at.Add(fragmentPause)
 }
 
@@ -177,7 +177,7 @@ func (s *Session) post(now clock.Time, to netip.AddrPort, chunk interface{ Appen
 	if e.outboxFull() {
 		return
 	}
-	b := e.pool.block(e.cfg.MTU, e.cfg.MTU)
+	b := e.pool.block(e.cfg.MTU, e.cfg.MaxMTU)
 	h := s.header(now)
 	b = chunk.Append(wire.AppendHeader(b[:4+s.keys.Headroom()], h))
 	if len(b)-4-s.keys.Headroom() > s.maxPacket() {

@@ -122,7 +122,7 @@ func (f *RecvFlow) room(u wire.UserData) bool {
 // keep puts a copy of the fragment in the buffer.
 func (f *RecvFlow) keep(u wire.UserData) {
 	s := f.s
-	data := s.e.pool.block(len(u.Data), s.e.cfg.MTU)
+	data := s.e.pool.block(len(u.Data), s.e.cfg.MaxMTU)
 	copy(data, u.Data)
 	f.buffer.insert(part{seq: u.Sequence, data: data, place: u.Flags.Fragment()})
 	s.buffered += len(data) + fragOverhead
@@ -152,7 +152,7 @@ func (f *RecvFlow) take(i, j int, whole bool) {
 
 // freePart returns the bytes of a part to the pool. The slice stays in the part
 // for its length.
-func (s *Session) freePart(p *part) { s.e.pool.free(p.data, s.e.cfg.MTU) }
+func (s *Session) freePart(p *part) { s.e.pool.free(p.data, s.e.cfg.MaxMTU) }
 
 // segment returns the end of the run of parts from i on that belong to one
 // message, and whether they are all of it.

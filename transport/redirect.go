@@ -62,7 +62,7 @@ func (e *Endpoint) redirect(now clock.Time, to netip.AddrPort, tag []byte, list 
 			e.stats.Redirects++
 			return
 		}
-		e.pool.free(b, e.cfg.MTU)
+		e.pool.free(b, e.cfg.MaxMTU)
 		if len(list) <= 1 {
 			e.drop(to, DropAmplify)
 			return

@@ -60,7 +60,7 @@ func (e *Endpoint) greet(now clock.Time, to netip.AddrPort, tag []byte, request 
 			why = DropRate
 		}
 		if why == DropAmplify && !e.cfg.Policy.AllowLegacy || !e.unpadded.take(now, to.Addr(), size-request) {
-			e.pool.free(b, e.cfg.MTU)
+			e.pool.free(b, e.cfg.MaxMTU)
 			e.drop(to, why)
 			return
 		}
@@ -107,7 +107,7 @@ func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.II
 			NewCookie: e.cookies.append(cookie[:0], now, from),
 		}.Append(e.startupPacket(now, 0))
 		if e.startupSize(b) > size {
-			e.pool.free(b, e.cfg.MTU)
+			e.pool.free(b, e.cfg.MaxMTU)
 			e.drop(from, DropAmplify)
 			return
 		}

@@ -187,7 +187,7 @@ func (f *SendFlow) Send(now clock.Time, msg []byte, o SendOptions) error {
 		n := min(len(rest), f.fragmentSize())
 		fr := e.pool.fragment()
 		fr.flow, fr.msg, fr.seq = f, m, f.nextSN
-		fr.data = e.pool.block(n, e.cfg.MTU)
+		fr.data = e.pool.block(n, e.cfg.MaxMTU)
 		copy(fr.data, rest)
 		rest = rest[n:]
 		switch {
@@ -337,7 +337,7 @@ func (f *SendFlow) abandon(m *message) {
 		} else if !fr.inFlight {
 			f.lost--
 		}
-		e.pool.free(fr.data, e.cfg.MTU)
+		e.pool.free(fr.data, e.cfg.MaxMTU)
 		fr.data = nil
 	}
 	if m.receipt != 0 {
@@ -374,7 +374,7 @@ func (f *SendFlow) remove(fr *fragment) {
 	}
 	if fr.data != nil {
 		f.buffered -= int32(len(fr.data))
-		e.pool.free(fr.data, e.cfg.MTU)
+		e.pool.free(fr.data, e.cfg.MaxMTU)
 		fr.data = nil
 	}
 	if m := fr.msg; m != nil {

@@ -96,6 +96,8 @@ type Session struct {
 
 	waiting   clock.Time // since when an answer of the far end is outstanding, 0 if none is
 	pingSent  clock.Time // of the last Ping that is not answered, 0 if there is none
+	mtu       uint16     // PLPMTU (RFC 8899): the largest UDP payload that is sent
+	mtuBefore uint16     // what it was at most
 	tailProbe uint8      // tail-loss probes since the last acknowledgement
 	probeNow  bool       // a packet may go whatever the congestion window says
 	streak    uint8      // packets with user data since the last Ping, up to streakLength
@@ -139,6 +141,7 @@ func (e *Endpoint) newSession(now clock.Time, state State) *Session {
 		*at = clock.Never
 	}
 	s.rtt.init()
+	s.mtu = uint16(e.cfg.MTU)
 	if e.opening >= e.cfg.MaxOpening {
 		return nil
 	}
@@ -323,7 +326,7 @@ func (s *Session) maxPacket() int {
 	if s.keys == nil {
 		return s.e.cfg.MTU - crypto.Overhead
 	}
-	return s.keys.MaxPacket(s.e.cfg.MTU)
+	return s.keys.MaxPacket(int(s.mtu))
 }
 
 // makeReady puts a flow in the ring of its priority, at the end, and the

@@ -59,6 +59,7 @@ type sessionCounts struct {
 	Lost                         uint64 // fragments taken to be lost
 	Timeouts                     uint32 // retransmission timeouts
 	Probes                       uint32 // tail-loss probes
+	BlackHoles                   uint32 // times that the path stopped to carry large packets
 }
 
 // FlowStats counts since the flow was opened.

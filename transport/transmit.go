@@ -14,20 +14,24 @@ type Batch struct {
 	To      netip.AddrPort
 	B       []byte
 	Segment int
+
+	// Probe is set on a single datagram that finds out what the path carries:
+	// it must not be fragmented on the way. All others may be.
+	Probe bool
 }
 
 // Transmit builds datagrams in buf, which should hold many times Config.MTU and
-// must hold it once, and returns them; false if there is nothing to send now.
+// must hold it once (and Config.MaxMTU), and returns them; false if there is nothing to send now.
 // The driver calls it until then. Sessions take turns.
 func (e *Endpoint) Transmit(now clock.Time, buf []byte) (Batch, bool) {
 	e.input(now)
-	if len(buf) < e.cfg.MTU {
-		panic("BUG: transport: Transmit needs a buffer of at least Config.MTU")
+	if len(buf) < e.cfg.MaxMTU {
+		panic("BUG: transport: Transmit needs a buffer of at least Config.MaxMTU")
 	}
 	if e.outbox.n > 0 {
 		out := e.outbox.pop()
 		n := copy(buf, out.b)
-		e.pool.free(out.b, e.cfg.MTU)
+		e.pool.free(out.b, e.cfg.MaxMTU)
 		e.sent(now, out.session, out.to, n, n, 1)
 		return Batch{To: out.to, B: buf[:n], Segment: n}, true
 	}
@@ -42,6 +46,10 @@ func (e *Endpoint) Transmit(now clock.Time, buf []byte) (Batch, bool) {
 			e.sent(now, nil, to, n, n, 1)
 			return Batch{To: to, B: buf[:n], Segment: n}, true
 		case StateOpen:
+			if n := s.probeMTU(now, buf); n > 0 {
+				e.sent(now, s, s.addr, n, n, 1)
+				return Batch{To: s.addr, B: buf[:n], Segment: n, Probe: true}, true
+			}
 			n, segment, more := s.transmit(now, buf)
 			s.rest()
 			if more {
@@ -74,22 +82,22 @@ func (e *Endpoint) sent(now clock.Time, s *Session, to netip.AddrPort, bytes, se
 
 // transmit builds a session's turn. more is set if it may have more to send.
 func (s *Session) transmit(now clock.Time, buf []byte) (n, segment int, more bool) {
-	limit, count := s.e.cfg.MTU, 0
+	limit, count := int(s.mtu), 0
 	s.pacer.refill(now, s.rtt.srtt, &s.congestion)
 	for count < min(sessionTurn, maxSegments) && len(buf)-n >= limit {
-		size := s.build(now, buf[n:n+limit:n+limit], limit)
+		size := s.build(now, buf[n:], limit, count == 0)
 		if size == 0 {
 			// Nothing, or nothing as small as the datagrams before.
-			more = limit < s.e.cfg.MTU
+			more = limit < int(s.mtu) || count > 0 && s.mtu < s.mtuBefore
 			break
 		}
 		n += size
 		count++
 		more = true
 		if segment == 0 {
-			segment, limit = size, size
+			segment, limit = size, min(size, limit)
 		}
-		if size < segment {
+		if size != limit {
 			break
 		}
 	}
@@ -100,8 +108,9 @@ func (s *Session) transmit(now clock.Time, buf []byte) (n, segment int, more boo
 }
 
 // build builds one datagram of at most limit bytes in buf, and returns its size,
-// 0 if there is nothing to send.
-func (s *Session) build(now clock.Time, buf []byte, limit int) int {
+// 0 if there is nothing to send. If it may stretch, it is longer if it must be,
+// for a fragment that was made when the path carried more.
+func (s *Session) build(now clock.Time, buf []byte, limit int, stretch bool) int {
 	start := 4 + s.keys.Headroom()
 	end := start + s.keys.MaxPacket(limit)
 	if end < start+wire.MaxHeader || end > len(buf) {
@@ -133,6 +142,9 @@ func (s *Session) build(now clock.Time, buf []byte, limit int) int {
 	data := false
 	if f := s.pick(now); f != nil {
 		mark := len(b)
+		if stretch && s.mtu < s.mtuBefore {
+			end = max(end, min(len(b)+f.eligible().chunkSize(), start+s.keys.MaxPacket(len(buf))))
+		}
 		b = s.appendData(now, f, b, end)
 		if data = len(b) > mark; data {
 			s.nextPacket++

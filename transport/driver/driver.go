@@ -261,7 +261,7 @@ func (d *Driver) transmit(now clock.Time) {
 			if b, more = d.core.Transmit(now, free); !more {
 				break
 			}
-			d.batches = append(d.batches, udp.Batch{To: b.To, Data: b.B, Segment: b.Segment})
+			d.batches = append(d.batches, udp.Batch{To: b.To, Data: b.B, Segment: b.Segment, Probe: b.Probe})
 			free = free[len(b.B):]
 		}
 		if len(d.batches) == 0 {

@@ -58,6 +58,7 @@ func (c *Conn) startPlatform(o Options) error {
 		return errors.New("socket has no address")
 	}
 	_, p.ipv6 = local.(*unix.SockaddrInet6)
+	_ = raw.Control(func(fd uintptr) { p.fragment(fd, true) })
 	c.batched = probe == 0
 	if c.batched {
 		p.send.init(c)

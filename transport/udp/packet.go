@@ -38,6 +38,11 @@ type Batch struct {
 	// Segment is the size of each datagram in bytes; the last one may be
 	// shorter. Zero means that Data is a single datagram.
 	Segment int
+
+	// Probe sends a single datagram with the mark not to be fragmented, and
+	// whatever is known of the path: it is to find out what the path carries
+	// (RFC 8899). Where the system can't, it is sent as any other.
+	Probe bool
 }
 
 // segment returns the size of the datagrams that b is cut into.

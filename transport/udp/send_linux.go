@@ -43,6 +43,7 @@ type sendSlots struct {
 	plain    int // batch that the kernel refused to cut, -1 if none
 	refusals int // refusals in a row
 	full     bool
+	probe    bool // what is in the slots must not be fragmented
 
 	// Made once, because a closure per call would be an allocation per call.
 	try, wait func(fd uintptr) bool
@@ -124,8 +125,14 @@ func (c *Conn) sendAll(fd uintptr) bool {
 		if n == 0 {
 			return true
 		}
+		if s.probe {
+			c.platform.fragment(fd, false)
+		}
 		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd,
 			uintptr(unsafe.Pointer(&s.msgs[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+		if s.probe {
+			c.platform.fragment(fd, true)
+		}
 		switch errno {
 		case 0:
 			c.sent(int(sent))
@@ -136,6 +143,19 @@ func (c *Conn) sendAll(fd uintptr) bool {
 			c.refused(errno)
 		}
 	}
+}
+
+// fragment says whether the network may fragment datagrams, which is for the
+// socket and not for a message. It may fail: then the kernel keeps what it does.
+func (p *platform) fragment(fd uintptr, may bool) {
+	v4, v6 := unix.IP_PMTUDISC_PROBE, unix.IPV6_PMTUDISC_PROBE
+	if may {
+		v4, v6 = unix.IP_PMTUDISC_DONT, unix.IPV6_PMTUDISC_DONT
+	}
+	if p.ipv6 {
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, v6)
+	}
+	_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, v4) // of IPv4 peers of an IPv6 socket, too
 }
 
 // sent moves past the first n messages of the slots.
@@ -179,8 +199,13 @@ func (c *Conn) fill() int {
 	p, s := &c.platform, &c.platform.send
 	gso := p.gso.Load()
 	n := 0
-	for at := s.at; n < sendMessages && at.batch < len(s.batches); {
+	s.probe = false
+	for at := s.at; n < sendMessages && at.batch < len(s.batches) && !s.probe; {
 		b := &s.batches[at.batch]
+		if b.Probe && n > 0 {
+			break // it goes alone
+		}
+		s.probe = b.Probe
 		if at.offset >= len(b.Data) {
 			at = cursor{batch: at.batch + 1}
 			continue

@@ -84,3 +84,19 @@ func appendBytes(b []byte, typ ChunkType, payload []byte) []byte {
 	b, mark := BeginChunk(b, typ)
 	return EndChunk(append(b, payload...), mark)
 }
+
+// AppendPadding appends n bytes that a receiver passes over: a chunk to be
+// ignored, or bytes that are too few for a chunk (RFC 7016 §2.2.4).
+func AppendPadding(b []byte, n int) []byte {
+	if n < ChunkHeaderSize {
+		for range max(n, 0) {
+			b = append(b, byte(chunkPaddingFF))
+		}
+		return b
+	}
+	b, mark := BeginChunk(b, chunkPadding00)
+	for range min(n-ChunkHeaderSize, MaxPayload) {
+		b = append(b, 0)
+	}
+	return EndChunk(b, mark)
+}
