@@ -121,3 +121,44 @@ func TestSendBufferFull(t *testing.T) {
 		t.Errorf("got %d bytes, want those written when there was room", len(got[0]))
 	}
 }
+
+// A probe goes alone and in its place, forbids to be fragmented, and leaves the
+// socket as it was.
+func TestProbe(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
+		a := open(t, addr, Options{}, false)
+		b := open(t, addr, Options{}, false)
+		mode := func() (v int) {
+			_ = a.platform.raw.Control(func(fd uintptr) {
+				if a.platform.ipv6 {
+					v, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER)
+				} else {
+					v, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER)
+				}
+			})
+			return v
+		}
+		if got := mode(); got != unix.IP_PMTUDISC_DONT {
+			t.Errorf("%s: at first: got mode %d, want %d", addr, got, unix.IP_PMTUDISC_DONT)
+		}
+		s := &a.platform.send
+		s.batches = []Batch{{To: b.LocalAddr(), Data: random(100)}, {To: b.LocalAddr(), Data: random(1400), Probe: true}, {To: b.LocalAddr(), Data: random(200)}}
+		s.at, s.plain = cursor{}, -1
+		for i, probe := range []bool{false, true, false} {
+			if n := a.fill(); n != 1 || s.probe != probe {
+				t.Errorf("%s: slots %d: got %d messages, probe %v", addr, i, n, s.probe)
+			}
+			s.at = s.ends[0]
+		}
+		if err := a.Write(s.batches); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := take(t, b, 3)
+		if len(got[0]) != 100 || len(got[1]) != 1400 || len(got[2]) != 200 {
+			t.Errorf("%s: got %d, %d and %d bytes, want 100, 1400 and 200", addr, len(got[0]), len(got[1]), len(got[2]))
+		}
+		if got := mode(); got != unix.IP_PMTUDISC_DONT {
+			t.Errorf("%s: at last: got mode %d, want %d", addr, got, unix.IP_PMTUDISC_DONT)
+		}
+	}
+}

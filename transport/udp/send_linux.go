@@ -205,7 +205,6 @@ func (c *Conn) fill() int {
 		if b.Probe && n > 0 {
 			break // it goes alone
 		}
-		s.probe = b.Probe
 		if at.offset >= len(b.Data) {
 			at = cursor{batch: at.batch + 1}
 			continue
@@ -237,6 +236,7 @@ func (c *Conn) fill() int {
 		s.iovs[n].SetLen(take)
 		at.offset += take
 		s.ends[n] = at
+		s.probe = b.Probe
 		n++
 	}
 	return n
