@@ -22,7 +22,8 @@ type benchCmd struct {
 // benchFlags are the flags of both ends.
 type benchFlags struct {
 	Crypto  string `default:"modern" enum:"modern,legacy,plain" help:"Cryptography: modern, legacy (RFC 7425 with HMAC and sequence numbers; such a sink takes modern senders too), or plain (none at all, to see what it costs; both ends need it). Default: modern." placeholder:"SUITE"`
-	MTU     int    `name:"mtu" default:"1200" help:"Largest UDP payload to send, in bytes. Default: 1200." placeholder:"BYTES"`
+	MTU     int    `name:"mtu" default:"1200" help:"UDP payload to begin with, in bytes. Default: 1200." placeholder:"BYTES"`
+	MaxMTU  int    `name:"max-mtu" default:"1472" help:"Largest UDP payload to find out about while sending; no more than --mtu tries nothing. Default: 1472." placeholder:"BYTES"`
 	JSON    bool   `name:"json" help:"Print JSON objects, one per line."`
 	Profile string `help:"Write a CPU profile to a file." placeholder:"FILE"`
 }
@@ -32,12 +33,15 @@ func (f *benchFlags) Validate() error {
 	if f.MTU < 576 || f.MTU > 9000 {
 		return errors.New("--mtu is from 576 to 9000")
 	}
+	if f.MaxMTU < 0 || f.MaxMTU > 9000 {
+		return errors.New("--max-mtu is up to 9000")
+	}
 	return nil
 }
 
 // config returns how to run a host with these flags, under a fresh identity.
 func (f *benchFlags) config(sink bool) (host.Config, error) {
-	cfg := host.Config{MTU: f.MTU}
+	cfg := host.Config{MTU: f.MTU, MaxMTU: max(f.MaxMTU, f.MTU)}
 	var o crypto.IdentityOptions
 	switch f.Crypto {
 	case "legacy":

@@ -127,6 +127,7 @@ func TestBenchErrors(t *testing.T) {
 		{"flows", []string{"bench", "send", plain, "--flows=0"}, exitUsage},
 		{"two ends", []string{"bench", "send", plain, "--bytes=1", "--seconds=1"}, exitUsage},
 		{"datagrams", []string{"bench", "sink", "--mtu=100"}, exitUsage},
+		{"larger datagrams", []string{"bench", "sink", "--max-mtu=10000"}, exitUsage},
 		{"cryptography", []string{"bench", "sink", "--crypto=rot13"}, exitUsage},
 		{"taken", []string{"bench", "sink", "--listen", plain[len("rtmfp://"):]}, exitBusy},
 		{"profile", []string{"bench", "sink", "--profile=/no/such/folder/x"}, exitFailure},

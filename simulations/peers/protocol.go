@@ -39,7 +39,7 @@ type sender interface {
 
 var protocols = []protocol{
 	{name: "rtmfp", listen: listenRTMFP(modern), dial: dialRTMFP(modern)},
-	{name: "rtmfp-1452", listen: listenRTMFP(modern1452), dial: dialRTMFP(modern1452)},
+	{name: "rtmfp-1200", listen: listenRTMFP(modern1200), dial: dialRTMFP(modern1200)},
 	{name: "rtmfp-legacy", listen: listenRTMFP(legacy), dial: dialRTMFP(legacy)},
 	{name: "quic", listen: listenQUIC, dial: dialQUIC},
 	{name: "sctp", listen: listenSCTP(false), dial: dialSCTP(false), message: 32 << 10},

@@ -13,8 +13,8 @@ import (
 type flavor int
 
 const (
-	modern     flavor = iota // AES-128-GCM, datagrams of 1200 bytes
-	modern1452               // datagrams of 1452 bytes, which is what QUIC finds out that it can send
+	modern     flavor = iota // AES-128-GCM, datagrams of 1200 bytes and up to 1472 where the path has them
+	modern1200               // datagrams of 1200 bytes
 	legacy                   // AES-128-CBC with HMAC and sequence numbers (RFC 7425)
 )
 
@@ -22,8 +22,8 @@ func (f flavor) config(server bool) (host.Config, error) {
 	cfg := host.Config{}
 	var o crypto.IdentityOptions
 	switch f {
-	case modern1452:
-		cfg.MTU = 1452
+	case modern1200:
+		cfg.MTU, cfg.MaxMTU = 1200, 1200
 	case legacy:
 		cfg.Policy.AllowLegacy = true
 		o.Groups, o.Modern = []crypto.DHGroup{crypto.Group14, crypto.Group2}, server

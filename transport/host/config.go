@@ -26,11 +26,11 @@ type Config struct {
 	// with (see Host.DialPeer).
 	Introduce bool
 
-	// Keepalive, RetransmitLimit, OpenTimeout, MTU, MaxSessions, MaxOpening,
-	// MaxFlowsPerSession, RecvBuffer, SendBuffer and MaxMessage are those of
-	// transport.Config, with its defaults.
+	// Keepalive, RetransmitLimit, OpenTimeout, MTU, MaxMTU, MaxSessions,
+	// MaxOpening, MaxFlowsPerSession, RecvBuffer, SendBuffer and MaxMessage are
+	// those of transport.Config, with its defaults.
 	Keepalive, RetransmitLimit, OpenTimeout           time.Duration
-	MTU, MaxSessions, MaxOpening                      int
+	MTU, MaxMTU, MaxSessions, MaxOpening              int
 	MaxFlowsPerSession                                int
 	RecvBuffer, SessionBuffer, SendBuffer, MaxMessage int
 
@@ -92,7 +92,7 @@ func (c *Config) endpoint() (*transport.Endpoint, error) {
 	return transport.New(transport.Config{
 		Identity: c.Identity, Rand: rand.Reader, Policy: c.Policy, Introduce: c.Introduce,
 		Keepalive: c.Keepalive, RetransmitLimit: c.RetransmitLimit, OpenTimeout: c.OpenTimeout,
-		MTU: c.MTU, MaxSessions: c.MaxSessions, MaxOpening: c.MaxOpening, MaxFlowsPerSession: c.MaxFlowsPerSession,
+		MTU: c.MTU, MaxMTU: c.MaxMTU, MaxSessions: c.MaxSessions, MaxOpening: c.MaxOpening, MaxFlowsPerSession: c.MaxFlowsPerSession,
 		RecvBuffer: c.RecvBuffer, SessionBuffer: c.SessionBuffer, SendBuffer: c.SendBuffer, MaxMessage: c.MaxMessage,
 		Trace: c.Trace,
 	})
