@@ -60,7 +60,7 @@ const exitCodeHelp = `
 Exit codes:
   0  done, or ended by ^C or SIGTERM in an orderly way
   1  something failed while running
-  2  the command line is wrong: a flag, a groupspec, a URL
+  2  the command line is wrong: a flag, a groupspec, a URL, an address
   3  no introducer answered, or it did not admit this node
   4  the input can't be read, is not MPEG-TS, or ends within a packet
   5  an address to listen on is taken

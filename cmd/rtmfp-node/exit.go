@@ -14,7 +14,7 @@ import (
 const (
 	exitOK          = 0 // done, or ended by SIGINT or SIGTERM in an orderly way
 	exitFailure     = 1 // something failed while running
-	exitUsage       = 2 // the command line is wrong: flag, groupspec, URL
+	exitUsage       = 2 // the command line is wrong: flag, groupspec, URL, address
 	exitUnreachable = 3 // no introducer answered, or it did not admit us
 	exitInput       = 4 // the input can't be read, is not MPEG-TS, or ends within a packet
 	exitBusy        = 5 // an address to listen on is taken
@@ -49,6 +49,8 @@ func explain(err error) (code int, line string) {
 func startError(err error, listen string) error {
 	var dns *net.DNSError
 	switch {
+	case isWrongAddress(err):
+		return failf(exitUsage, "--listen: %q is no address of this machine (%w); write HOST:PORT or :PORT", listen, reason(err))
 	case errors.Is(err, syscall.EADDRINUSE):
 		return failf(exitBusy, "UDP address %s is in use by another process; choose another with --listen", listen)
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -74,12 +76,33 @@ func joinError(err error, f *nodeFlags) error {
 
 // httpError explains why the HTTP server did not start.
 func httpError(err error, addr string) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	switch {
+	case isWrongAddress(err):
+		return failf(exitUsage, "--http: %q is no address of this machine (%w); write HOST:PORT or :PORT", addr, reason(err))
+	case errors.Is(err, syscall.EADDRINUSE):
 		return failf(exitBusy, "HTTP address %s is in use by another process; choose another with --http", addr)
 	}
+	return failf(exitBusy, "can't serve HTTP on %s (%w); choose another address with --http", addr, reason(err))
+}
+
+// isWrongAddress reports whether an address to listen on is malformed or names
+// a host or port that does not exist, so that no other process is to blame.
+func isWrongAddress(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "listen" {
+		return false
+	}
+	var malformed *net.AddrError
+	var unknown *net.DNSError
+	return errors.As(op, &malformed) || errors.As(op, &unknown)
+}
+
+// reason returns what a failed network operation met, without the words about
+// which operation it was.
+func reason(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
-		err = op.Err
+		return op.Err
 	}
-	return failf(exitBusy, "can't serve HTTP on %s (%w); choose another address with --http", addr, err)
+	return err
 }

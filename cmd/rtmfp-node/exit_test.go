@@ -31,6 +31,9 @@ func TestErrors(t *testing.T) {
 	}{
 		{"UDP port is busy", startError(fmt.Errorf("listen: %w", busy), ":1935"), exitBusy, []string{":1935", "in use", "--listen"}},
 		{"UDP port is not for us", startError(denied, ":80"), exitBusy, []string{":80", "permission denied", "--listen"}},
+		{"UDP address is malformed", startError(fmt.Errorf("listen: %w", &net.OpError{Op: "listen", Err: &net.AddrError{Err: "missing port in address", Addr: "here"}}), "here"), exitUsage, []string{"--listen", `"here"`, "missing port"}},
+		{"UDP address is unknown", startError(fmt.Errorf("listen: %w", &net.OpError{Op: "listen", Err: unknown}), "seed.example.org:1"), exitUsage, []string{"--listen", "no such host"}},
+		{"HTTP address is malformed", httpError(&net.OpError{Op: "listen", Err: &net.AddrError{Err: "missing port in address", Addr: "here"}}, "here"), exitUsage, []string{"--http", `"here"`, "missing port"}},
 		{"introducer's name", startError(fmt.Errorf("bootstrap rtmfp://seed.example.org: %w", unknown), ":0"), exitUnreachable, []string{"rtmfp://seed.example.org", "no such host"}},
 		{"HTTP port is busy", httpError(busy, "127.0.0.1:8080"), exitBusy, []string{"127.0.0.1:8080", "in use", "--http"}},
 		{"HTTP port is not for us", httpError(denied, ":80"), exitBusy, []string{":80", "permission denied", "--http"}},

@@ -12,13 +12,18 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+// sameSignal is how long signals count as one.
+const sameSignal = 500 * time.Millisecond
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks for an orderly end; from then on a second one has
-	// its usual effect and ends the process at once.
-	context.AfterFunc(ctx, stop)
+	// The first signal asks for an orderly end; a second one then has its usual
+	// effect and ends the process at once. Not right away, though: timeout(1)
+	// and some shells send the same signal to the process and to its group.
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
 	// A reader of stdout that goes away is to end a command like any other
 	// error would, in an orderly way.
 	signal.Ignore(syscall.SIGPIPE)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -171,6 +172,29 @@ func interfaceAddrs(only4 bool) []netip.Addr {
 		return all
 	}
 	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+}
+
+// checkWritable reports early what would keep writeFile from writing to a file
+// at the end, when hours may have passed. It leaves the file system as it was.
+func checkWritable(name string) error {
+	if name == "" || name == "-" {
+		return nil
+	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil // opening a pipe would wait for its reader
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	switch {
+	case err == nil:
+		f.Close()
+		return os.Remove(name)
+	case !errors.Is(err, os.ErrExist):
+		return err
+	}
+	if f, err = os.OpenFile(name, os.O_WRONLY, 0); err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // writeFile replaces a file with data, or writes to stdout for "-".

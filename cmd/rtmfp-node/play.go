@@ -72,6 +72,9 @@ func (c *playCmd) Run(ctx context.Context, e *env) error {
 	c.bootstrap = c.Bootstrap
 	began := time.Now()
 
+	if err := checkWritable(c.Stats); err != nil {
+		return fmt.Errorf("can't write the figures: %w", err)
+	}
 	out, err := c.openOutput(e)
 	if err != nil {
 		return err

@@ -52,6 +52,9 @@ func (c *publishCmd) Validate() error {
 // Run publishes until the input or ctx ends.
 func (c *publishCmd) Run(ctx context.Context, e *env) error {
 	c.bootstrap = c.Bootstrap
+	if err := checkWritable(c.Stats); err != nil {
+		return fmt.Errorf("can't write the figures: %w", err)
+	}
 	in, err := openInput(e, c.Input, mpegts.SourceOptions{Loop: c.Loop, Bitrate: int(c.Bitrate)})
 	if err != nil {
 		return err
@@ -85,7 +88,7 @@ func (c *publishCmd) Run(ctx context.Context, e *env) error {
 	if !c.Quiet {
 		stopStatus = every(time.Second, c.status(e, pub))
 	}
-	err = in.run(ctx, publishTo(pub))
+	err = in.explain(in.run(ctx, publishTo(pub)))
 	pub.Close()
 	if ctx.Err() != nil {
 		err = nil // asked to end, which is how a loop or a live input ends
@@ -102,7 +105,7 @@ func (c *publishCmd) Run(ctx context.Context, e *env) error {
 		}
 	}
 	if err != nil {
-		return in.explain(err)
+		return err
 	}
 	c.notice(e)("published %s; sent %.2f copies", bytesText(stats.Bytes), copies(stats))
 	return nil
