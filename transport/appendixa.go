@@ -36,7 +36,7 @@ func (a appendixA) lost(c *congestion, r report) {
 }
 
 func (a appendixA) acked(c *congestion, r report) {
-	if r.before < c.window {
+	if r.before < c.window && (c.bulk == nil || !c.filled(r)) {
 		return
 	}
 	critical, fast := r.now < c.criticalUntil, a.fast(c, r)

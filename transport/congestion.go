@@ -181,6 +181,9 @@ func (b *bulk) grow(c *congestion, n int64) {
 // filled reports whether the window was in use, so that it may grow. While the
 // pacer spreads packets a part of it is always unused.
 func (c *congestion) filled(r report) bool {
+	if r.before > c.window-c.mss { // no other packet fits
+		return true
+	}
 	if c.window < c.threshold {
 		return r.before >= c.window/2
 	}

@@ -28,7 +28,7 @@ func jain(shares []float64) float64 {
 
 // Own bulk sessions share a bottleneck equally.
 func TestOwnFlows(t *testing.T) {
-	counts, length := []int{2, 8}, 40*time.Second
+	counts, length := []int{2, 8}, 100*time.Second
 	if *full {
 		counts, length = []int{2, 3, 4, 6, 8, 12, 16}, 180*time.Second
 	}

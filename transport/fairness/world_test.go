@@ -146,7 +146,7 @@ func (w *world) node(sender bool) *node {
 		w.t.Fatal(err)
 	}
 	e, err := transport.New(transport.Config{
-		Identity: id, Rand: source, RecvBuffer: memory, SessionBuffer: 2 * memory, SendBuffer: memory, MTU: 1472, PoolKeep: memory,
+		Identity: id, Rand: source, RecvBuffer: memory, SessionBuffer: 2 * memory, SendBuffer: memory, PoolKeep: memory,
 	})
 	if err != nil {
 		w.t.Fatal(err)
