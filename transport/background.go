@@ -114,7 +114,9 @@ func (l background) acked(c *congestion, r report) {
 	if !c.filled(r) {
 		return
 	}
-	if c.window < c.threshold && queue <= target/2 {
+	// "a sender MUST behave as though the slow start threshold SSTHRESH is
+	// clamped to 0" where it was notified (RFC 7016 §3.5.2.1).
+	if !l.critical && c.window < c.threshold && queue <= target/2 {
 		c.window = min(c.window+r.acked, windowMax)
 		return
 	}
@@ -125,6 +127,11 @@ func (l background) acked(c *congestion, r report) {
 	// A segment or a sixteenth in four round trips far below the target, slower
 	// than anybody else, and less close to it.
 	step := max(int64(c.mss), int64(c.window)/16) / 4
+	if l.critical {
+		// "SHOULD NOT increase the transmission budget by more than 0.5% or by
+		// 384 bytes per round trip (whichever is greater)" (the same section).
+		step = max(384, int64(c.window)/200)
+	}
 	b.grow(c, int64(r.acked)*step*int64(target-queue)/int64(target))
 }
 

@@ -29,21 +29,22 @@ func TestGoodput(t *testing.T) {
 	took, s := transfer(t, n, 10_000_000, false)
 	goodput := 80 / took.Seconds()
 	t.Logf("%.2f Mbit/s, %+v", goodput, s.Stats())
-	if goodput < 9 {
+	if goodput < 9.6 {
 		t.Errorf("goodput over 10 Mbit/s: got %.2f", goodput)
 	}
 }
 
-// Loss at random costs throughput, but repairs are not waited for in seconds.
+// Loss at random is borne: three times what quic-go has on the same path, which
+// is 4.9 and 1.9 Mbit/s of 50.
 func TestGoodputWithLoss(t *testing.T) {
 	for _, c := range []struct {
 		loss float64
 		want float64 // Mbit/s
-	}{{0.01, 2}, {0.05, 0.8}} {
+	}{{0.01, 14.7}, {0.05, 5.7}} {
 		n := newNetwork(t, 1)
 		n.latency, n.rate, n.queue, n.loss = 20*time.Millisecond, 6_250_000, 250_000, c.loss
-		took, s := transfer(t, n, 4_000_000, false)
-		goodput := 32 / took.Seconds()
+		took, s := transfer(t, n, 10_000_000, false)
+		goodput := 80 / took.Seconds()
 		t.Logf("loss %v: %.2f Mbit/s, %+v", c.loss, goodput, s.Stats())
 		if goodput < c.want {
 			t.Errorf("loss %v: got %.2f Mbit/s, want at least %v", c.loss, goodput, c.want)
@@ -54,14 +55,22 @@ func TestGoodputWithLoss(t *testing.T) {
 	}
 }
 
-// A clean path without a bottleneck: the window doubles each round trip.
+// A clean path of 40 ms without a bottleneck: the window doubles each round trip.
+// Twenty times what rtmfp-cpp brings in the first second is 108 Mbit.
 func TestRampUp(t *testing.T) {
 	n := newNetwork(t, 1)
 	n.latency = 20 * time.Millisecond
-	took, s := transfer(t, n, 5_000_000, false)
-	t.Logf("%v, %+v", took, s.Stats())
-	if took > 800*time.Millisecond {
-		t.Errorf("5 MB over 40 ms: got %v", took)
+	a, b := n.add("a", modern, func(c *Config) { c.SendBuffer = 64 << 20 }), n.add("b", modern, nil)
+	s, _ := n.connect(a, b)
+	f := open(t, s, n.now, FlowOptions{Metadata: []byte("x")})
+	for range 800 {
+		send(t, f, n.now, numbered(1, 50_000), SendOptions{})
+	}
+	n.run(time.Second)
+	bytes := len(b.messages[b.flows[0]]) * 50_000
+	t.Logf("%d bytes in the first second, %+v", bytes, s.Stats())
+	if bytes < 108_000_000/8 {
+		t.Errorf("first second: got %d bytes, want at least %d", bytes, 108_000_000/8)
 	}
 	if got := s.Stats().Lost; got != 0 {
 		t.Errorf("lost: got %d, want none", got)

@@ -28,12 +28,15 @@ func jain(shares []float64) float64 {
 
 // Own bulk sessions share a bottleneck equally.
 func TestOwnFlows(t *testing.T) {
-	counts, length := []int{2, 8}, 100*time.Second
+	const length = 3 * time.Minute
+	counts := []int{2, 8}
+	paths := []path{{rate: 20 * mbit, rtt: 40 * time.Millisecond, queue: 1}}
 	if *full {
-		counts, length = []int{2, 3, 4, 6, 8, 12, 16}, 180*time.Second
+		counts = []int{2, 3, 4, 6, 8, 12, 16}
+		paths = append(paths, path{rate: 50 * mbit, rtt: 20 * time.Millisecond, queue: 0.5})
 	}
 	for _, n := range counts {
-		for _, p := range []path{{rate: 20 * mbit, rtt: 40 * time.Millisecond, queue: 1}, {rate: 50 * mbit, rtt: 20 * time.Millisecond, queue: 0.5}} {
+		for _, p := range paths {
 			t.Run(fmt.Sprintf("%d/%v", n, p), func(t *testing.T) {
 				w := newWorld(t, p, uint64(n))
 				to := w.node(false)
