@@ -107,8 +107,8 @@ func appendMessage(b []byte, label uint32, size, offset, n int) []byte {
 }
 
 func filling(label uint32, offset, n int) []byte {
-	at := (int(label)*7919 + offset) % (len(noise) / 2)
-	return noise[at : at+n]
+	at := (uint64(label)*7919 + uint64(offset)) % uint64(len(noise)/2)
+	return noise[at : at+uint64(n)]
 }
 
 // send opens a flow and sends size bytes on it, in messages of the given size,
