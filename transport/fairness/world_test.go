@@ -27,7 +27,6 @@ type world struct {
 	nodes  map[netip.Addr]*node
 	buf    []byte
 	spare  [][]byte
-	taps   []func(from *node, b []byte, at clock.Time) // of what leaves the bottleneck
 }
 
 // event is something that happens: f, or the arrival of b.
