@@ -106,6 +106,9 @@ func TestPublisherRestarts(t *testing.T) {
 		if f := n.figures(at.Add(time.Second)); f.lost+f.outOfOrder > 0 || f.max > 100*time.Millisecond {
 			t.Errorf("node %d: %v", n.no, f)
 		}
+		if got := n.sub.Stats().Fragments; got < uint64(len(n.frames)) {
+			t.Errorf("node %d: got %d fragments in the figures of two publications, want the %d delivered at least", n.no, got, len(n.frames))
+		}
 	}
 	w.run(time.Minute)
 	for _, n := range w.nodes[1:5] {

@@ -47,6 +47,27 @@ type StreamCounts struct {
 	ParentsMoved    uint64 // parents left for a better one
 }
 
+// add adds o to c, times times: 1, or minus one as the largest uint64.
+func (c *StreamCounts) add(o *StreamCounts, times uint64) {
+	c.Fragments += times * o.Fragments
+	c.Lost += times * o.Lost
+	c.Duplicates += times * o.Duplicates
+	c.FragmentsPushedFromPeers += times * o.FragmentsPushedFromPeers
+	c.FragmentsRequestedFromPeers += times * o.FragmentsRequestedFromPeers
+	c.FragmentsPushedToPeers += times * o.FragmentsPushedToPeers
+	c.FragmentsRequestedByPeers += times * o.FragmentsRequestedByPeers
+	c.BytesReceived += times * o.BytesReceived
+	c.BytesSent += times * o.BytesSent
+	c.ControlBytesReceived += times * o.ControlBytesReceived
+	c.ControlBytesSent += times * o.ControlBytesSent
+	c.PushesDropped += times * o.PushesDropped
+	c.PullsUnserved += times * o.PullsUnserved
+	c.PullsSent += times * o.PullsSent
+	c.SlicesRefused += times * o.SlicesRefused
+	c.ParentsReplaced += times * o.ParentsReplaced
+	c.ParentsMoved += times * o.ParentsMoved
+}
+
 // DepthUnknown is the depth of a slice whose way from the publisher is not known.
 const DepthUnknown = depthUnfed
 

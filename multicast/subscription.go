@@ -2,6 +2,7 @@ package multicast
 
 import (
 	"encoding/binary"
+	"math"
 
 	"rtmfp/internal/clock"
 )
@@ -24,8 +25,9 @@ type Subscription struct {
 	name   string
 	cfg    PlayConfig
 	closed bool
-	st     *stream    // what is played; nil: nothing of the name is known
-	since  clock.Time // when it was chosen
+	st     *stream      // what is played; nil: nothing of the name is known
+	past   StreamCounts // of what was played before, less what st counted before it was
+	since  clock.Time   // when it was chosen
 
 	placed    bool
 	cursor    uint64 // the id that comes next
@@ -247,12 +249,16 @@ func (p *Subscription) Close(now clock.Time) {
 	p.play(now, nil)
 }
 
-// Stats returns a snapshot of the stream that is played, zero if none is known.
+// Stats returns a snapshot of the stream that is played. What it counts began
+// with the subscription, and includes the publications of the same name that
+// were played before.
 func (p *Subscription) Stats() StreamStats {
-	if p.st == nil {
-		return StreamStats{Name: p.name}
+	v := StreamStats{Name: p.name}
+	if p.st != nil {
+		v = p.st.snapshot()
 	}
-	return p.st.snapshot()
+	v.add(&p.past, 1)
+	return v
 }
 
 // play changes what is played.
@@ -261,7 +267,12 @@ func (p *Subscription) play(now clock.Time, st *stream) {
 	if old == st {
 		return
 	}
-	p.reset = old != nil
+	if p.reset = old != nil; p.reset {
+		p.past.add(&old.stats, 1)
+	}
+	if st != nil {
+		p.past.add(&st.stats, math.MaxUint64) // what it counted before it was played here
+	}
 	p.st, p.since = st, now
 	p.placed, p.delivered, p.cursor, p.checked = false, false, 0, 0
 	if st != nil {
