@@ -132,11 +132,33 @@ func (c *playCmd) openOutput(e *env) (io.WriteCloser, error) {
 	case "-":
 		return nopCloser{e.stdout}, nil
 	}
-	f, err := os.Create(c.Output)
-	if err != nil {
+	if err := checkWritable(c.Output); err != nil {
 		return nil, fmt.Errorf("can't write the output: %w", err)
 	}
-	return f, nil
+	return &lateFile{name: c.Output}, nil
+}
+
+// lateFile is a file that is made, or emptied, with the first write, so that
+// an earlier recording is still there if no stream comes.
+type lateFile struct {
+	name string
+	f    *os.File
+}
+
+func (l *lateFile) Write(b []byte) (n int, err error) {
+	if l.f == nil {
+		if l.f, err = os.Create(l.name); err != nil {
+			return 0, err
+		}
+	}
+	return l.f.Write(b)
+}
+
+func (l *lateFile) Close() error {
+	if l.f == nil {
+		return nil
+	}
+	return l.f.Close()
 }
 
 func (c *playCmd) writeStats(e *env, r streamReport) error {
