@@ -50,11 +50,18 @@ type Core struct {
 
 	early []earlyFlow // of streams, before their senders were greeted
 
-	dials   []dial // links that groups asked for and do not have yet
-	ready   []dial // of these, the ones that an open session answers
-	orphans []orphan
-	closing []*transport.Session // closed by CloseAll, without an answer yet
-	events  []CoreEvent
+	dials    []dial // links that groups asked for and do not have yet
+	ready    []dial // of these, the ones that an open session answers
+	orphans  []orphan
+	closing  []*transport.Session // closed by CloseAll, without an answer yet
+	events   []CoreEvent
+	counters Counters
+}
+
+// Counters are what a Core had no room for.
+type Counters struct {
+	EventsDropped   uint64 // events that nobody drained
+	MessagesRefused uint64 // messages for flows whose send buffer was full
 }
 
 // link is an open session and the groups that hold it.
@@ -217,10 +224,15 @@ func (c *Core) NextEvent() (CoreEvent, bool) {
 	return ev, true
 }
 
+// Counters returns what was refused so far.
+func (c *Core) Counters() Counters { return c.counters }
+
 func (c *Core) report(ev CoreEvent) {
-	if len(c.events) < maxEvents {
-		c.events = append(c.events, ev)
+	if len(c.events) >= maxEvents {
+		c.counters.EventsDropped++
+		return
 	}
+	c.events = append(c.events, ev)
 }
 
 // Join makes the node a member of the group and starts to look for others.

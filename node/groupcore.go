@@ -226,9 +226,10 @@ func (l groupLinks) RejectFlow(now clock.Time, id group.RecvID) {
 
 func (l groupLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline clock.Time) {
 	if f := l.g.core.flows.get(uint32(id)); f != nil {
-		// A full send buffer refuses the message and counts it; the
-		// receiver repairs from others.
-		_ = f.flow.Send(now, msg, transport.SendOptions{Deadline: deadline})
+		// What a full send buffer refuses, the receiver gets from others.
+		if f.flow.Send(now, msg, transport.SendOptions{Deadline: deadline}) != nil {
+			l.g.core.counters.MessagesRefused++
+		}
 	}
 }
 

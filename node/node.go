@@ -159,6 +159,7 @@ func (n *Node) readStats() Stats {
 		BytesIn:         t.BytesReceived,
 		BytesOut:        t.BytesSent,
 		DatagramsFailed: u.WriteErrors + u.WriteFull,
+		Refused:         n.core.Counters(),
 	}
 }
 

@@ -17,6 +17,7 @@ type Stats struct {
 	BytesIn         uint64 // UDP payload received
 	BytesOut        uint64 // UDP payload sent
 	DatagramsFailed uint64 // datagrams that the kernel refused to send
+	Refused         Counters
 }
 
 // GroupStats is a snapshot of a group's figures at this node.
