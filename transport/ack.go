@@ -92,14 +92,12 @@ func (s *Session) acknowledged(now clock.Time, t *ackTally) {
 	if t.lag != 0 {
 		s.rtt.acknowledged(t.lag)
 	}
-	lost := s.detectLoss(now)
-	naks := s.flightHead != nil && s.flightHead.packet < s.maxAcked
-	s.congestion.acknowledged(report{
-		now: now, before: t.before, acked: t.acked, lag: t.lag, srtt: s.rtt.srtt,
-		lost: lost, naks: naks, queueing: s.rtt.queueing(), elsewhere: now < s.e.critical.sentUntil,
-		highest: s.maxAcked, next: s.nextPacket,
-	})
-	if lost {
+	r := s.report(now, t.before)
+	r.acked, r.lag = t.acked, t.lag
+	r.lost = s.detectLoss(now)
+	r.naks = s.flightHead != nil && s.flightHead.packet < s.maxAcked
+	s.congestion.acknowledged(r)
+	if r.lost {
 		s.traceWindow(now)
 	}
 	s.pacer.acknowledged(t.acked)

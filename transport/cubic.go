@@ -50,8 +50,10 @@ func (cubic) lost(c *congestion, r report) {
 		return
 	}
 	// Fast convergence (§4.7): leave room to newcomers.
-	if b.summit = c.window; c.window < b.summit {
-		b.summit = c.window * (10 + cubicBeta) / 20
+	if c.window < b.summit {
+		b.summit = int32(int64(c.window) * (10 + cubicBeta) / 20)
+	} else {
+		b.summit = c.window
 	}
 	c.cut(int32(int64(c.window)*(10-cubicBeta)/10), 2*c.mss, r.next)
 	b.hold = r.next

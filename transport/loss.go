@@ -115,12 +115,38 @@ func (s *Session) detectLoss(now clock.Time) (cut bool) {
 func (s *Session) lossAlarm(now clock.Time) {
 	before := s.congestion.outstanding
 	if s.detectLoss(now) {
-		s.congestion.acknowledged(report{
-			now: now, before: before, srtt: s.rtt.srtt,
-			lost: true, naks: true, queueing: s.rtt.queueing(), elsewhere: now < s.e.critical.sentUntil,
-			highest: s.maxAcked, next: s.nextPacket,
-		})
-		s.traceWindow(now)
+		r := s.report(now, before)
+		r.lost = true
+		s.congested(r)
+	}
+}
+
+// congestionMarked acts on the far end's word that some of our packets came with
+// a congestion mark. It amounts to a loss that was certainly not by chance (RFC
+// 3168 §5): the window is cut, once for all marks and losses of a round trip.
+// It is to be called after the acknowledgements of the same packet were taken.
+func (s *Session) congestionMarked(now clock.Time) {
+	if s.maxAcked < s.congestion.recovery {
+		return // packets from before the last cut
+	}
+	r := s.report(now, s.congestion.outstanding)
+	r.marked = true
+	s.congested(r)
+}
+
+// congested acts on a report that is bad news alone.
+func (s *Session) congested(r report) {
+	r.naks = true
+	s.congestion.acknowledged(r)
+	s.traceWindow(r.now)
+}
+
+// report begins a report.
+func (s *Session) report(now clock.Time, before int32) report {
+	return report{
+		now: now, before: before, srtt: s.rtt.srtt,
+		queueing: s.rtt.queueing(), elsewhere: now < s.e.critical.sentUntil,
+		highest: s.maxAcked, next: s.nextPacket,
 	}
 }
 
