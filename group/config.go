@@ -17,6 +17,8 @@ const (
 	FeatureBase      Features = 1 << iota // parting reasons, notices between reports, push refusals
 	FeatureIntroduce                      // redirects and forwards for the members that it is linked with
 	FeatureMulticast                      // our additions to streams
+	FeatureRouting                        // directed routing
+	FeaturePosting                        // posts
 )
 
 // Config is what a Group is made of. Zero durations and limits are the
@@ -100,6 +102,23 @@ type Config struct {
 
 	// MaxClients bounds those that an introducer serves. Default 4096.
 	MaxClients int
+
+	// HopLimit is how many links a routed message may go over. Default 32, at
+	// most 255.
+	HopLimit int
+
+	// RouteTimeout is how long an answer to a routed message is waited for.
+	// Default 10 s.
+	RouteTimeout time.Duration
+
+	// MaxRoutes bounds the routed messages that are remembered, for answers to
+	// find their way back, and those that have arrived and were not drained.
+	// Default 4096.
+	MaxRoutes int
+
+	// MaxRouteBytes bounds what is held of routed messages until the next hop
+	// has them. Default 4 MiB.
+	MaxRouteBytes int
 }
 
 // Limits that are not worth a setting.
@@ -113,6 +132,8 @@ const (
 	introduceMost  = 12 // members told to one who asks
 	introduceNear  = 8  // of these, nearest on the ring
 	ringSide       = 3  // ring neighbors wanted on either side
+	nearSide       = 6  // members on either side that one who looks for its place is told
+	findTimeout    = 4 * time.Second
 	ringReach      = 10 // members looked at for these on either side, if some don't answer
 	nearestByRTT   = 6  // lowest-latency members wanted
 	randomMembers  = 2  // random members wanted
@@ -164,8 +185,13 @@ func (c *Config) setDefaults() {
 	} else {
 		count(&c.MaxLinks, 64)
 	}
+	count(&c.HopLimit, 32)
+	c.HopLimit = min(c.HopLimit, 255)
+	duration(&c.RouteTimeout, 10*time.Second)
+	count(&c.MaxRoutes, 4096)
+	count(&c.MaxRouteBytes, 4<<20)
 	c.Introduce = c.Introduce && c.Spec.ServerChannel
-	c.Features |= FeatureBase
+	c.Features |= FeatureBase | FeatureRouting
 	if c.Introduce {
 		c.Features |= FeatureIntroduce
 	}

@@ -57,6 +57,13 @@ type Group struct {
 	asked  clock.Time
 	asks   uint // questions without a neighbor since
 
+	routes     map[RouteID]*relay // routed messages that were here lately
+	routeBytes int                // held of them
+	routed     []Routed           // arrived, not drained yet
+	results    []RouteResult      // likewise
+	finding    RouteID            // the question for our own place that is under way
+	nearest    bool               // applications take messages that this member is merely nearest to
+
 	events []Event
 	head   int
 	buf    []byte // scratch for messages
@@ -68,6 +75,7 @@ type alarm struct {
 	kind alarmKind
 	l    *link
 	m    *member
+	r    *relay
 }
 
 type alarmKind uint8
@@ -80,6 +88,7 @@ const (
 	alarmNews               // a neighbor is told the news
 	alarmMember             // a dial took too long, or a member may be dialed again
 	alarmPatience           // an introducer did not object
+	alarmRoute              // a routed message may have to be sent anew, or is forgotten
 )
 
 // New returns a group that waits for Start. Self, Spec and Rand of the Config
@@ -232,6 +241,8 @@ func (g *Group) FlowOpened(now clock.Time, id LinkID, recv RecvID, metadata []by
 		d = g.sessionOpened(now, l, recv)
 	case string(MetadataChannel):
 		d = g.channelOpened(now, l, recv, reply)
+	case string(MetadataRoute):
+		d = g.routeOpened(l, recv)
 	}
 	if d == Reject {
 		g.stats.FlowsRefused++
@@ -255,6 +266,8 @@ func (g *Group) Message(now clock.Time, recv RecvID, msg []byte) {
 		g.joinMessage(now, ref.l, recv, msg)
 	case recvAnswer:
 		g.answerMessage(now, ref.l, msg)
+	case recvRoute:
+		g.routeMessage(now, ref.l, msg)
 	}
 }
 
@@ -274,6 +287,8 @@ func (g *Group) FlowClosed(now clock.Time, recv RecvID) {
 		g.release(now, l)
 	case recvAnswer:
 		l.answers = 0
+	case recvRoute:
+		l.routeIn = 0
 	}
 }
 
@@ -295,6 +310,8 @@ func (g *Group) FlowRejected(now clock.Time, flow FlowID) {
 		l.answer = 0
 		g.endClient(l)
 		g.release(now, l)
+	case flowRoute:
+		l.route = 0
 	}
 }
 
@@ -315,6 +332,7 @@ func (g *Group) Leave(now clock.Time) {
 		g.endIntroducer(now, l)
 		g.release(now, l)
 	}
+	g.endRoutes(now)
 	g.timers.Stop(&g.tick)
 	g.timers.Stop(&g.check)
 	g.timers.Stop(&g.ask)
@@ -349,6 +367,8 @@ func (g *Group) Advance(now clock.Time) {
 			g.memberTimeout(now, a.m)
 		case alarmPatience:
 			g.joinedNow(a.l)
+		case alarmRoute:
+			g.routeTimeout(now, a.r)
 		}
 	}
 	if g.dirty && g.started && !g.left {

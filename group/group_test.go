@@ -49,7 +49,7 @@ func TestTwoMembers(t *testing.T) {
 		t.Error("no Joined event")
 	}
 	for nb := range x.g.Neighbors() {
-		if want := FeatureBase | FeatureIntroduce; nb.Features != want {
+		if want := FeatureBase | FeatureIntroduce | FeatureRouting; nb.Features != want {
 			t.Errorf("features of the introducer: got %b, want %b", nb.Features, want)
 		}
 	}

@@ -79,6 +79,9 @@ type testNode struct {
 	wake       clock.Time
 	events     []Event
 	at         []clock.Time // of events
+	routed     []Routed
+	results    []RouteResult
+	onTurn     func()
 	started    clock.Time
 	introducer clock.Time // when the link to the introducer was up
 }
@@ -198,6 +201,11 @@ func (x *testNode) turn() {
 		b[12], b[13] = byte(e.Kind), byte(e.Reason)
 		copy(b[14:], e.Peer[:8])
 		x.net.trace.Write(b[:])
+	}
+	x.take()
+	if x.onTurn != nil {
+		x.onTurn()
+		x.take()
 	}
 	x.schedule()
 }
@@ -375,6 +383,7 @@ func (f *testFlow) arrive(do func(y *testNode)) {
 	n.atTime(f.last, func() {
 		if f.to.open && f.to.node.alive {
 			f.to.lastHeard = n.now
+			n.after(n.latency(f.to.node, f.from.node), func() { f.from.lastHeard = n.now }) // the acknowledgement
 			do(f.to.node)
 		}
 	})

@@ -28,6 +28,9 @@ type link struct {
 	asked     clock.Time
 	toldAt    clock.Time
 	news      []*member // of interest to the far end, not told yet
+	route     FlowID    // our flow of routed messages, 0 until it is needed
+	routeIn   RecvID    // the far end's
+	takes     bool      // its applications take messages that it is merely nearest to
 	deadline  clock.Timer[alarm]
 	newsTimer clock.Timer[alarm]
 
@@ -51,6 +54,7 @@ const (
 	recvSession recvKind = iota + 1
 	recvJoin             // a client's questions
 	recvAnswer           // an introducer's answers
+	recvRoute            // routed messages of a neighbor
 )
 
 type recvRef struct {
@@ -64,6 +68,7 @@ const (
 	flowSession flowKind = iota + 1
 	flowJoin             // our questions to an introducer
 	flowAnswer           // our answers to a client
+	flowRoute            // our routed messages
 )
 
 type flowRef struct {
@@ -113,7 +118,7 @@ func (g *Group) openPeering(now clock.Time, l *link) {
 	}
 	g.send(now, l.out, init.append(g.buf[:0]))
 	g.send(now, l.out, append(g.buf[:0], msgAccepted))
-	g.send(now, l.out, append(g.buf[:0], msgBegin))
+	g.send(now, l.out, append(g.buf[:0], g.beginMessage()))
 	if !l.up {
 		g.timers.Set(&l.deadline, now.Add(g.cfg.PeeringTimeout))
 	}
@@ -185,6 +190,7 @@ func (g *Group) sessionMessage(now clock.Time, l *link, recv RecvID, msg []byte)
 	case msgAccepted:
 		// It says nothing that the init did not.
 	case msgBegin, msgBeginNearest:
+		l.takes = msg[0] == msgBeginNearest
 		g.begin(now, l)
 	case msgReport:
 		if l.up {
@@ -311,6 +317,12 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 		delete(g.byFlow, l.out)
 		l.out = 0
 	}
+	if l.route != 0 {
+		g.links.CloseFlow(now, l.route)
+		delete(g.byFlow, l.route)
+	}
+	delete(g.byRecv, l.routeIn)
+	l.route, l.routeIn, l.takes = 0, 0, false
 	if _, open := g.byRecv[l.pending]; open {
 		delete(g.byRecv, l.pending)
 		g.links.RejectFlow(now, l.pending)
@@ -333,6 +345,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 		g.removeNeighbor(l)
 		g.stats.NeighborsDown++
 		g.emit(Event{Kind: NeighborDown, Reason: r, Link: l.id, Peer: l.peer})
+		g.rerouteFrom(now, l.id)
 	}
 	if m != nil && m.link == nil && !g.left {
 		g.afterPeering(now, l, m, r)

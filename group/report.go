@@ -1,6 +1,8 @@
 package group
 
 import (
+	"slices"
+
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/ring"
@@ -120,6 +122,30 @@ func (g *Group) needs(l *link) []*member {
 	}
 	for range reportTail {
 		add(known.At(g.cfg.Rand.IntN(n)).Value)
+	}
+	return list
+}
+
+// around returns the members on either side of a place that are known and not
+// suspected, without the one that asks.
+func (g *Group) around(at ring.Addr, without PeerID, side int) []*member {
+	list := make([]*member, 0, 2*side)
+	known := &g.book.known
+	for _, next := range [...]func(ring.Addr, int) (ring.Item[*member], bool){known.Above, known.Below} {
+		for k, got := 0, 0; got < side; k++ {
+			it, ok := next(at, k)
+			if !ok || k == 2*side {
+				break
+			}
+			m := it.Value
+			if m.peer == without || m.suspect() || m.fails > 0 || m.link != nil && !m.link.up && !m.proven {
+				continue
+			}
+			if !slices.Contains(list, m) {
+				list = append(list, m)
+			}
+			got++
+		}
 	}
 	return list
 }

@@ -30,6 +30,14 @@ type Stats struct {
 	MessagesSent     uint64
 	BytesSent        uint64 // in messages of this package
 	MessagesIgnored  uint64 // malformed, unknown, or out of place
+	RoutesPassed     uint64 // routed messages handed to a neighbor
+	RoutesDelivered  uint64 // that arrived here
+	RoutesAgain      uint64 // own ones that were sent anew
+	RoutesRefused    uint64 // for want of room
+	HopsFailed       uint64 // neighbors that did not take a routed message
+	ResultsDropped   uint64 // of routed messages, that nobody drained
+	RouteBytesSent   uint64
+	RouteBytesTaken  uint64
 }
 
 // Stats returns the counters.

@@ -83,6 +83,15 @@ func consumePeer(b []byte) (p PeerID, n int) {
 	return PeerID(o.Value), n
 }
 
+// beginMessage is what tells a neighbor that all is said, and how this member
+// receives routed messages.
+func (g *Group) beginMessage() byte {
+	if g.nearest {
+		return msgBeginNearest
+	}
+	return msgBegin
+}
+
 func parseInit(msg []byte) (m initMessage, ok bool) {
 	if len(msg) == 0 || msg[0] != msgInit {
 		return m, false

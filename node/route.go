@@ -26,7 +26,8 @@ const (
 )
 
 func kindOf(metadata []byte) flowKind {
-	if bytes.Equal(metadata, group.MetadataSession) || bytes.Equal(metadata, group.MetadataChannel) {
+	if bytes.Equal(metadata, group.MetadataSession) || bytes.Equal(metadata, group.MetadataChannel) ||
+		bytes.Equal(metadata, group.MetadataRoute) {
 		return flowGroup
 	}
 	return flowStream

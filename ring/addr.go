@@ -93,6 +93,12 @@ func (a Addr) Half() Addr {
 	return fromWords(x)
 }
 
+// Top returns the 64 most significant bits.
+func (a Addr) Top() uint64 { return a.words()[3] }
+
+// Middle returns the address halfway from one address up the ring to another.
+func Middle(from, to Addr) Addr { return from.Add(from.Up(to).Half()) }
+
 // Up returns how far to lies above a: (to - a) mod 2^256.
 func (a Addr) Up(to Addr) Addr { return to.Sub(a) }
 
