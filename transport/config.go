@@ -94,17 +94,25 @@ type Config struct {
 	// that linger after their end included. Default 4096.
 	MaxFlowsPerSession int
 
-	// RecvBuffer is the receive window of a flow in bytes. Default 1 MiB.
-	RecvBuffer int
+	// RecvBuffer is the receive window of a flow in bytes at first. It grows to
+	// twice what the flow's owner is handed in a round trip, up to MaxRecvBuffer;
+	// less than RecvBuffer there keeps it as it is. Defaults 1 MiB and 16 MiB.
+	RecvBuffer, MaxRecvBuffer int
 
 	// SessionBuffer bounds what all receiving flows of a session hold together
-	// in bytes; beyond it only the very next fragment of a flow is taken.
-	// Default 8 MiB.
+	// in bytes; beyond it only the very next fragment of a flow is taken, and
+	// beyond twice of it the flow is rejected. Default 32 MiB.
 	SessionBuffer int
 
+	// EndpointBuffer bounds the same for all sessions together; beyond twice of
+	// it nothing is taken that has to wait. Default 256 MiB.
+	EndpointBuffer int
+
 	// SendBuffer bounds what a sending flow queues in bytes, an overhead per
-	// message included. Default 4 MiB.
-	SendBuffer int
+	// message included. It is twice the congestion window where that is more, up
+	// to MaxSendBuffer; less than SendBuffer there keeps it as it is. Defaults
+	// 4 MiB and 32 MiB.
+	SendBuffer, MaxSendBuffer int
 
 	// MaxMessage bounds a message in bytes. A message from the far end may be
 	// longer as far as the flow's memory goes; at more than twice the sum of
@@ -165,6 +173,8 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	c.MaxMTU = max(c.MaxMTU, c.MTU)
+	c.MaxRecvBuffer = max(c.MaxRecvBuffer, c.RecvBuffer)
+	c.MaxSendBuffer = max(c.MaxSendBuffer, c.SendBuffer)
 	return c, nil
 }
 
@@ -189,8 +199,11 @@ func (c *Config) limits() []limit {
 		{&c.FragmentBuffer, 256 << 10, 64 << 10, 1 << 30, "FragmentBuffer"},
 		{&c.MaxFlowsPerSession, 4096, 1, 1 << 20, "MaxFlowsPerSession"},
 		{&c.RecvBuffer, 1 << 20, 4096, 1 << 30, "RecvBuffer"},
-		{&c.SessionBuffer, 8 << 20, 4096, 1 << 30, "SessionBuffer"},
+		{&c.MaxRecvBuffer, 16 << 20, 0, 1 << 30, "MaxRecvBuffer"},
+		{&c.SessionBuffer, 32 << 20, 4096, 1 << 30, "SessionBuffer"},
+		{&c.EndpointBuffer, 256 << 20, 4096, 1 << 30, "EndpointBuffer"},
 		{&c.SendBuffer, 4 << 20, 4096, 64 << 20, "SendBuffer"},
+		{&c.MaxSendBuffer, 32 << 20, 0, 64 << 20, "MaxSendBuffer"},
 		{&c.MaxMessage, 2 << 20, 1024, 64 << 20, "MaxMessage"},
 		{&c.MaxOutbox, 256, 1, 1 << 20, "MaxOutbox"},
 		{&c.PoolKeep, 4 << 20, 1, 1 << 30, "PoolKeep"},

@@ -44,6 +44,7 @@ type Endpoint struct {
 	unanswered *RecvFlow // reported by FlowOpen, not answered yet
 
 	pool     pool
+	buffered int        // bytes in the RECV_BUFFERs of all sessions
 	busyAt   clock.Time // of the last user data in either direction, 0 after a rest
 	critical criticalState
 	stats    EndpointStats
@@ -91,7 +92,7 @@ func (e *Endpoint) Session(peer PeerID) *Session { return e.peers[peer] }
 // Stats returns the endpoint's counters.
 func (e *Endpoint) Stats() EndpointStats {
 	st := e.stats
-	st.Sessions, st.Opening, st.OutboxFull = e.sessions.n, e.opening, e.outbox.refused
+	st.Sessions, st.Opening, st.OutboxFull, st.Buffered = e.sessions.n, e.opening, e.outbox.refused, e.buffered
 	return st
 }
 

@@ -94,6 +94,7 @@ func (s *Session) slim() {
 		}
 		if f.buffer.empty() {
 			f.buffer = recvBuffer{}
+			f.window.rest(s)
 		}
 	}
 }

@@ -110,13 +110,24 @@ func (f *RecvFlow) hand(data []byte, first, last uint64) {
 // otherwise (RFC 7016 §3.6.3.5), unless delivery is suspended or the message
 // grows beyond MaxMessage.
 func (f *RecvFlow) room(u wire.UserData) bool {
-	cfg := &f.s.e.cfg
+	s, cfg := f.s, &f.s.e.cfg
 	size := len(u.Data) + fragOverhead
-	limit := cfg.RecvBuffer + cfg.MaxMessage
-	if f.buffer.bytes+size <= limit && f.s.buffered+size <= cfg.SessionBuffer {
+	limit := int(f.window.size) + cfg.MaxMessage
+	if f.buffer.bytes+size <= limit && s.buffered+size <= cfg.SessionBuffer && s.e.buffered+size <= cfg.EndpointBuffer {
 		return true
 	}
-	return !f.held && u.Sequence == f.received.upTo+1 && f.buffer.bytes+size <= 2*limit
+	return !f.held && u.Sequence == f.received.upTo+1 &&
+		f.buffer.bytes+size <= 2*limit && s.buffered+size <= 2*cfg.SessionBuffer && !s.e.crowded(len(u.Data))
+}
+
+// crowded reports whether the endpoint can't hold n more bytes, not even of the
+// very next fragment of a flow.
+func (e *Endpoint) crowded(n int) bool { return e.buffered+n+fragOverhead > 2*e.cfg.EndpointBuffer }
+
+// hold counts n more bytes in RECV_BUFFERs, or less if n is negative.
+func (s *Session) hold(n int) {
+	s.buffered += n
+	s.e.buffered += n
 }
 
 // keep puts a copy of the fragment in the buffer.
@@ -125,7 +136,7 @@ func (f *RecvFlow) keep(u wire.UserData) {
 	data := s.e.pool.block(len(u.Data), s.e.cfg.MaxMTU)
 	copy(data, u.Data)
 	f.buffer.insert(part{seq: u.Sequence, data: data, place: u.Flags.Fragment()})
-	s.buffered += len(data) + fragOverhead
+	s.hold(len(data) + fragOverhead)
 }
 
 // take removes parts i to j from the buffer, handing them to the owner as one
@@ -147,7 +158,7 @@ func (f *RecvFlow) take(i, j int, whole bool) {
 		s.freePart(f.buffer.at(k))
 	}
 	f.buffer.cut(i, j)
-	s.buffered -= before - f.buffer.bytes
+	s.hold(f.buffer.bytes - before)
 }
 
 // freePart returns the bytes of a part to the pool. The slice stays in the part

@@ -35,6 +35,7 @@ type RecvFlow struct {
 	code     uint64      // EXCEPTION_CODE
 	lingerAt clock.Time  // end of RF_COMPLETE_LINGER, Never before
 	nextAck  *RecvFlow   // in the session's queue of flows to be acknowledged
+	window   recvWindow
 
 	state     recvState
 	ordered   bool
@@ -56,6 +57,9 @@ func (f *RecvFlow) Metadata() []byte { return f.metadata }
 // Reply returns the sending flow to which the far end made this one the return
 // flow, nil if there is none.
 func (f *RecvFlow) Reply() *SendFlow { return f.reply }
+
+// Window returns the receive window in bytes, of which a part may be full.
+func (f *RecvFlow) Window() int { return int(f.window.size) }
 
 // Stats returns the flow's counters.
 func (f *RecvFlow) Stats() FlowStats { return f.stats }
@@ -118,7 +122,7 @@ func (f *RecvFlow) discard() {
 	for i := range f.buffer.n() {
 		f.s.freePart(f.buffer.at(i))
 	}
-	f.s.buffered -= f.buffer.bytes
+	f.s.hold(-f.buffer.bytes)
 	f.buffer = recvBuffer{}
 }
 
@@ -127,14 +131,15 @@ func (f *RecvFlow) discard() {
 // so that it comes through at full speed.
 func (f *RecvFlow) available() uint64 {
 	cfg := &f.s.e.cfg
+	window := int(f.window.size)
 	if f.state == recvRejected || f.state == recvClosed {
-		return uint64(cfg.RecvBuffer+windowBlock-1) / windowBlock
+		return uint64(window+windowBlock-1) / windowBlock
 	}
-	limit := cfg.RecvBuffer + cfg.MaxMessage
+	limit := window + cfg.MaxMessage
 	if f.held {
-		limit = cfg.RecvBuffer
+		limit = window
 	}
-	n := min(limit-f.buffer.bytes, cfg.RecvBuffer, cfg.SessionBuffer-f.s.buffered)
+	n := min(limit-f.buffer.bytes, window, cfg.SessionBuffer-f.s.buffered, cfg.EndpointBuffer-f.s.e.buffered)
 	if n > 0 {
 		return uint64(n+windowBlock-1) / windowBlock
 	}
@@ -159,9 +164,10 @@ func (f *RecvFlow) receive(now clock.Time, u wire.UserData) {
 		direct = f.direct(u)
 		switch {
 		case direct || f.room(u):
-		case f.state == recvOpen && !f.held && u.Sequence == f.received.upTo+1:
+		case f.state == recvOpen && !f.held && u.Sequence == f.received.upTo+1 && !s.e.crowded(len(u.Data)):
 			// No room for the very next fragment: the message is longer than all
-			// that a flow may hold. Without a word the far end would try forever.
+			// that a flow or a session may hold. Without a word the far end would
+			// try forever.
 			s.e.drop(s.addr, DropBuffer)
 			f.reject(now, 0)
 			keep = false
@@ -200,6 +206,7 @@ func (f *RecvFlow) receive(now clock.Time, u wire.UserData) {
 	if f.state == recvOpen && !f.buffer.empty() {
 		f.deliver()
 	}
+	f.window.tune(now, s, f.stats.Bytes)
 	f.checkComplete(now)
 }
 

@@ -232,7 +232,7 @@ func TestTimeout(t *testing.T) {
 // flow.F_OUTSTANDING_BYTES is greater than or equal to the most recently received
 // buffer advertisement" (RFC 7016 §3.6.2.9); it is 65536 bytes before any.
 func TestFlowWindow(t *testing.T) {
-	w := watch(t, func(c *Config) { c.RecvBuffer = 8192; c.MaxMessage = 4096 })
+	w := watch(t, func(c *Config) { c.RecvBuffer, c.MaxRecvBuffer, c.MaxMessage = 8192, 8192, 4096 })
 	w.sa.congestion.window = 1 << 20
 	f := open(t, w.sa, w.now, FlowOptions{Metadata: []byte("x")})
 	send(t, f, w.now, []byte("x"), SendOptions{})

@@ -171,7 +171,7 @@ func (f *SendFlow) Send(now clock.Time, msg []byte, o SendOptions) error {
 		return ErrClosed
 	case len(msg) > e.cfg.MaxMessage:
 		return ErrTooLong
-	case int(f.buffered)+len(msg)+fragOverhead > e.cfg.SendBuffer:
+	case int(f.buffered)+len(msg)+fragOverhead > f.s.sendBuffer():
 		return ErrFull
 	}
 	if o.Deadline == 0 {

@@ -302,6 +302,7 @@ func (s *Session) startRecv(u wire.UserData, at int) *RecvFlow {
 		return nil
 	}
 	f := &RecvFlow{s: s, id: u.FlowID, lingerAt: clock.Never, told: 2}
+	f.window.rest(s)
 	s.recv = slices.Insert(s.recv, at, f)
 	s.recent = f
 	o, ok := wire.ParseFlowOptions(u.Options)

@@ -44,6 +44,7 @@ type EndpointStats struct {
 	Redirects, Forwards              uint64        // introductions made
 	Sessions, Opening                int           // now, in any state; not proven yet
 	OutboxFull                       uint64        // handshake packets that were not sent for lack of room
+	Buffered                         int           // bytes that wait for others in receiving flows, now
 }
 
 // SessionStats counts since the session was made.

@@ -164,7 +164,7 @@ func suites(w world, r *result) {
 
 func threeTransfers(w world, r *result) {
 	c := w.peer(client, func(cfg *transport.Config) {
-		cfg.RecvBuffer, cfg.SessionBuffer, cfg.MaxMessage = 32<<10, 64<<10, 16<<10
+		cfg.RecvBuffer, cfg.MaxRecvBuffer, cfg.SessionBuffer, cfg.MaxMessage = 32<<10, 32<<10, 64<<10, 16<<10
 	})
 	s := w.peer(server, nil)
 	cs, ss := connect(w, c, s)

@@ -27,12 +27,15 @@ type Config struct {
 	Introduce bool
 
 	// Keepalive, RetransmitLimit, OpenTimeout, MTU, MaxMTU, MaxSessions,
-	// MaxOpening, MaxFlowsPerSession, RecvBuffer, SendBuffer and MaxMessage are
-	// those of transport.Config, with its defaults.
-	Keepalive, RetransmitLimit, OpenTimeout           time.Duration
-	MTU, MaxMTU, MaxSessions, MaxOpening              int
-	MaxFlowsPerSession                                int
-	RecvBuffer, SessionBuffer, SendBuffer, MaxMessage int
+	// MaxOpening, MaxFlowsPerSession, RecvBuffer, MaxRecvBuffer, SessionBuffer,
+	// EndpointBuffer, SendBuffer, MaxSendBuffer and MaxMessage are those of
+	// transport.Config, with its defaults.
+	Keepalive, RetransmitLimit, OpenTimeout time.Duration
+	MTU, MaxMTU, MaxSessions, MaxOpening    int
+	MaxFlowsPerSession                      int
+	RecvBuffer, MaxRecvBuffer               int
+	SessionBuffer, EndpointBuffer           int
+	SendBuffer, MaxSendBuffer, MaxMessage   int
 
 	// Backlog bounds the sessions that wait for Accept, and in each session
 	// the flows that wait for AcceptFlow; more are refused. Default 128.
@@ -63,7 +66,7 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{&c.Backlog, 128, "Backlog"},
 		{&c.RecvQueue, 1 << 20, "RecvQueue"},
-		{&c.SessionBuffer, 8 << 20, "SessionBuffer"},
+		{&c.SessionBuffer, 32 << 20, "SessionBuffer"},
 		{&c.SendBuffer, 4 << 20, "SendBuffer"},
 		{&c.MaxMessage, 2 << 20, "MaxMessage"},
 	} {
@@ -93,7 +96,9 @@ func (c *Config) endpoint() (*transport.Endpoint, error) {
 		Identity: c.Identity, Rand: rand.Reader, Policy: c.Policy, Introduce: c.Introduce,
 		Keepalive: c.Keepalive, RetransmitLimit: c.RetransmitLimit, OpenTimeout: c.OpenTimeout,
 		MTU: c.MTU, MaxMTU: c.MaxMTU, MaxSessions: c.MaxSessions, MaxOpening: c.MaxOpening, MaxFlowsPerSession: c.MaxFlowsPerSession,
-		RecvBuffer: c.RecvBuffer, SessionBuffer: c.SessionBuffer, SendBuffer: c.SendBuffer, MaxMessage: c.MaxMessage,
+		RecvBuffer: c.RecvBuffer, MaxRecvBuffer: c.MaxRecvBuffer,
+		SessionBuffer: c.SessionBuffer, EndpointBuffer: c.EndpointBuffer,
+		SendBuffer: c.SendBuffer, MaxSendBuffer: c.MaxSendBuffer, MaxMessage: c.MaxMessage,
 		Trace: c.Trace,
 	})
 }
