@@ -24,6 +24,10 @@ type CoreConfig struct {
 	UploadLimit int // bytes per second, 0 = none
 	AllowLegacy bool
 
+	// UnixMilli is the wall-clock time of instant zero, in milliseconds since
+	// 1970: what is signed carries it.
+	UnixMilli int64
+
 	// SimulatedCrypto replaces all cryptography by a cheap stand-in that
 	// protects nothing, for large simulations; only nodes that have it set
 	// talk to each other.
@@ -48,7 +52,7 @@ type Core struct {
 	flows table[sendFlow]
 	recvs table[recvFlow]
 
-	early []earlyFlow // of streams, before their senders were greeted
+	early []earlyFlow // of services, before their senders were greeted
 
 	dials    []dial // links that groups asked for and do not have yet
 	ready    []dial // of these, the ones that an open session answers
@@ -235,9 +239,13 @@ func (c *Core) report(ev CoreEvent) {
 	c.events = append(c.events, ev)
 }
 
+// SetUnixMilli tells the wall-clock time of an instant, in milliseconds since
+// 1970. Groups that are joined from then on go by it.
+func (c *Core) SetUnixMilli(now clock.Time, ms int64) { c.cfg.UnixMilli = ms - int64(now)/1e6 }
+
 // Join makes the node a member of the group and starts to look for others.
 func (c *Core) Join(now clock.Time, spec *group.Spec) *GroupCore {
-	g := newGroupCore(c, spec)
+	g := newGroupCore(now, c, spec)
 	c.groups = append(c.groups, g)
 	g.group.SetAddresses(now, c.addrs)
 	g.group.Start(now)

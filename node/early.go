@@ -6,9 +6,9 @@ import (
 	"rtmfp/transport"
 )
 
-// earlyFlow is a stream's flow that came before its sender was greeted here. A
-// neighbor describes its streams right behind its greeting, on another flow,
-// and flows overtake each other; refused, it would not describe them again.
+// earlyFlow is a flow of a service that came before its sender was greeted
+// here. A neighbor describes its streams right behind its greeting, on another
+// flow, and flows overtake each other; refused, it would not do so again.
 type earlyFlow struct {
 	flow  *transport.RecvFlow
 	link  group.LinkID

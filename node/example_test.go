@@ -14,7 +14,7 @@ import (
 // startIntroducer runs a first node of a new group for the examples, and
 // returns the group's spec and the introducer's URL.
 func startIntroducer(ctx context.Context, name string) (spec, url string, stop func()) {
-	s, err := group.NewSpec(group.SpecFields{Name: name, Version: 2, Multicast: true, ServerChannel: true})
+	s, err := group.NewSpec(group.SpecFields{Name: name, Version: 2, Multicast: true, Posting: true, ServerChannel: true})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -112,4 +112,36 @@ func ExampleGroup_Play() {
 		break
 	}
 	// Output: reel one, key true, lost before it 0
+}
+
+// A post reaches every member, with its author's name on it.
+func ExampleGroup_Post() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	spec, introducer, stop := startIntroducer(ctx, "square")
+	defer stop()
+	join := func() *node.Group {
+		n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{introducer}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		g, err := n.Join(ctx, spec)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return g
+	}
+	if _, err := join().Post(ctx, []byte("hello, all")); err != nil {
+		log.Fatal(err)
+	}
+
+	// Who comes later asks for what was posted in the last minute.
+	for p, err := range join().Posts(ctx, node.PostsOptions{Since: time.Minute}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s\n", p.Data)
+		break
+	}
+	// Output: hello, all
 }

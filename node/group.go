@@ -31,6 +31,7 @@ type Group struct {
 	streams   []string
 	published []*Publication
 	playbacks []*Playback
+	readers   []*postReader
 }
 
 func newGroup(n *Node, spec *group.Spec) *Group {
@@ -76,6 +77,9 @@ func (g *Group) ended() {
 	g.doneOnce.Do(func() { close(g.done) })
 	for _, p := range g.playbacks {
 		p.finish(ErrClosed)
+	}
+	for _, r := range g.readers {
+		r.finish(ErrClosed)
 	}
 }
 
@@ -126,8 +130,9 @@ func (g *Group) bootstrapFailed(n *Node) {
 	}
 }
 
-// deliver moves frames from the core to those who play them.
+// deliver moves frames and posts from the core to those who want them.
 func (g *Group) deliver() {
+	g.deliverPosts()
 	for _, p := range g.playbacks {
 		p.fill()
 	}

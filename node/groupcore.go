@@ -8,20 +8,22 @@ import (
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/multicast"
+	"rtmfp/posting"
 	"rtmfp/transport"
 )
 
-// GroupCore is one group that a Core is a member of: its membership and its
-// streams.
+// GroupCore is one group that a Core is a member of: its membership, its
+// streams, and its posts.
 type GroupCore struct {
 	core    *Core
 	spec    *group.Spec
 	group   *group.Group
 	streams *multicast.Service
-	greeted map[group.LinkID]bool // the links of neighbors, as the streams know them
+	posts   *posting.Service      // nil if the group carries none
+	greeted map[group.LinkID]bool // the links of neighbors, as the services know them
 }
 
-func newGroupCore(c *Core, spec *group.Spec) *GroupCore {
+func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 	g := &GroupCore{core: c, spec: spec, greeted: map[group.LinkID]bool{}}
 	g.group = group.New(group.Config{
 		Spec:          spec,
@@ -29,14 +31,32 @@ func newGroupCore(c *Core, spec *group.Spec) *GroupCore {
 		Rand:          c.seededRand(),
 		Introduce:     c.cfg.Introduce,
 		AllowUnproven: c.cfg.AllowLegacy,
-		Features:      group.FeatureMulticast,
+		Features:      features(spec),
 	}, groupLinks{g, flowGroup})
 	g.streams = multicast.New(multicast.Config{
 		Rand:        c.seededRand(),
 		RelayAll:    c.cfg.RelayAll,
 		UploadLimit: c.cfg.UploadLimit,
 	}, groupLinks{g, flowStream})
+	if spec.Posting {
+		g.posts = posting.New(now, posting.Config{
+			Rand:      c.seededRand(),
+			Self:      group.PeerID(c.ID()),
+			GroupID:   spec.ID(),
+			Keys:      signingKeys{c.cfg.Identity},
+			UnixMilli: c.cfg.UnixMilli,
+		}, groupLinks{g, flowPosts})
+	}
 	return g
+}
+
+// features are what a member of the group offers to others.
+func features(spec *group.Spec) group.Features {
+	f := group.FeatureMulticast
+	if spec.Posting {
+		f |= group.FeaturePosting
+	}
+	return f
 }
 
 // Spec returns the groupspec.
@@ -48,15 +68,25 @@ func (g *GroupCore) Group() *group.Group { return g.group }
 // Streams returns the streams core, to publish and play on.
 func (g *GroupCore) Streams() *multicast.Service { return g.streams }
 
+// Posts returns the posts core, nil if the group carries no posts.
+func (g *GroupCore) Posts() *posting.Service { return g.posts }
+
 func (g *GroupCore) advance(now clock.Time) {
 	g.group.Advance(now) // after any input: it acts on news once a turn, timer or not
 	if g.streams.Deadline() <= now {
 		g.streams.Advance(now)
 	}
+	if g.posts != nil && g.posts.Deadline() <= now {
+		g.posts.Advance(now)
+	}
 }
 
 func (g *GroupCore) deadline() clock.Time {
-	return min(g.group.Deadline(), g.streams.Deadline())
+	d := min(g.group.Deadline(), g.streams.Deadline())
+	if g.posts != nil {
+		d = min(d, g.posts.Deadline())
+	}
+	return d
 }
 
 // routeOne passes on one event of the group or of its streams.
@@ -80,12 +110,18 @@ func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 			Session: ev.Session,
 			Modern:  ev.Features&group.FeatureMulticast != 0,
 		})
+		if g.posts != nil && ev.Features&group.FeaturePosting != 0 {
+			g.posts.NeighborUp(now, ev.Link, posting.Member{Peer: ev.Peer, Session: ev.Session})
+		}
 		g.greeted[ev.Link] = true
 		g.core.takeEarly(now, ev.Link, g)
 		g.core.report(CoreEvent{Kind: EventNeighborUp, Group: g, Peer: PeerID(ev.Peer)})
 	case group.NeighborDown:
 		delete(g.greeted, ev.Link)
 		g.streams.NeighborDown(now, ev.Link)
+		if g.posts != nil {
+			g.posts.NeighborDown(now, ev.Link)
+		}
 		g.core.report(CoreEvent{Kind: EventNeighborDown, Group: g, Peer: PeerID(ev.Peer)})
 	case group.Joined:
 		g.core.report(CoreEvent{Kind: EventJoined, Group: g})
@@ -104,34 +140,34 @@ func (g *GroupCore) streamEvent(ev multicast.Event) {
 }
 
 func (g *GroupCore) flowOpened(now clock.Time, kind flowKind, link group.LinkID, recv group.RecvID, metadata []byte, reply group.FlowID) group.Delivery {
-	if kind == flowStream {
+	switch {
+	case kind == flowGroup:
+		return g.group.FlowOpened(now, link, recv, metadata, reply)
+	case kind == flowStream:
 		return g.streams.FlowOpened(now, link, recv, metadata, reply)
+	case kind == flowPosts && g.posts != nil:
+		return g.posts.FlowOpened(now, link, recv, metadata)
 	}
-	return g.group.FlowOpened(now, link, recv, metadata, reply)
+	return group.Reject
 }
 
-func (g *GroupCore) message(now clock.Time, kind flowKind, recv group.RecvID, msg []byte) {
-	if kind == flowStream {
-		g.streams.Message(now, recv, msg)
-	} else {
-		g.group.Message(now, recv, msg)
-	}
+// flowReceiver is what all cores have in common that take messages.
+type flowReceiver interface {
+	Message(now clock.Time, recv group.RecvID, msg []byte)
+	FlowClosed(now clock.Time, recv group.RecvID)
+	FlowRejected(now clock.Time, flow group.FlowID)
 }
 
-func (g *GroupCore) flowClosed(now clock.Time, kind flowKind, recv group.RecvID) {
-	if kind == flowStream {
-		g.streams.FlowClosed(now, recv)
-	} else {
-		g.group.FlowClosed(now, recv)
+// receiver returns the core whose flows are of a kind. There are no flows of
+// a core that is not there.
+func (g *GroupCore) receiver(kind flowKind) flowReceiver {
+	switch kind {
+	case flowStream:
+		return g.streams
+	case flowPosts:
+		return g.posts
 	}
-}
-
-func (g *GroupCore) flowRejected(now clock.Time, kind flowKind, flow group.FlowID) {
-	if kind == flowStream {
-		g.streams.FlowRejected(now, flow)
-	} else {
-		g.group.FlowRejected(now, flow)
-	}
+	return g.group
 }
 
 // groupLinks is what the group and its streams see of the transport.

@@ -11,9 +11,10 @@ import (
 	"rtmfp/transport/crypto"
 )
 
-// NewIdentity makes a fresh modern identity.
+// NewIdentity makes a fresh modern identity, with a key that signs what its
+// holder posts.
 func NewIdentity() (*crypto.Identity, error) {
-	return crypto.NewIdentity(rand.Reader, crypto.IdentityOptions{})
+	return crypto.NewIdentity(rand.Reader, crypto.IdentityOptions{Sign: true})
 }
 
 // LoadIdentity reads the identity kept in the file at path, and makes the file

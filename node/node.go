@@ -264,6 +264,7 @@ func (n *Node) Join(ctx context.Context, groupspec string) (*Group, error) {
 	}
 	g := newGroup(n, spec)
 	if err := n.do(func(now clock.Time) {
+		n.core.SetUnixMilli(now, time.Now().UnixMilli())
 		g.core = n.core.Join(now, spec)
 		n.groups = append(n.groups, g)
 	}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"rtmfp/group"
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
+	"rtmfp/posting"
 	"rtmfp/transport"
 )
 
@@ -16,7 +17,8 @@ type flowKind uint8
 
 const (
 	flowGroup  flowKind = iota // membership and the server channel
-	flowStream                 // everything that is associated with those: streams
+	flowStream                 // everything that is associated with those and not listed here: streams
+	flowPosts                  // posts
 )
 
 // Exception codes that a refused flow carries back.
@@ -29,6 +31,9 @@ func kindOf(metadata []byte) flowKind {
 	if bytes.Equal(metadata, group.MetadataSession) || bytes.Equal(metadata, group.MetadataChannel) ||
 		bytes.Equal(metadata, group.MetadataRoute) {
 		return flowGroup
+	}
+	if posting.IsFlow(metadata) {
+		return flowPosts
 	}
 	return flowStream
 }
@@ -171,7 +176,7 @@ func (c *Core) flowOpen(now clock.Time, s *transport.Session, f *transport.RecvF
 			f.Reject(now, rejectUnknown)
 			return
 		}
-		if kind == flowStream && !sf.owner.greeted[id] {
+		if kind != flowGroup && !sf.owner.greeted[id] {
 			c.keepEarly(now, earlyFlow{f, id, sf.owner})
 			return
 		}
@@ -230,7 +235,7 @@ func (c *Core) message(now clock.Time, f *transport.RecvFlow, msg []byte) {
 	if r = c.recvs.get(handle(f.User)); r == nil {
 		return // claimed and refused
 	}
-	r.owner.message(now, r.kind, group.RecvID(handle(f.User)), msg)
+	r.owner.receiver(r.kind).Message(now, group.RecvID(handle(f.User)), msg)
 }
 
 // claim finds the group that the first message of an unassociated flow names.
@@ -269,7 +274,7 @@ func (c *Core) flowDone(now clock.Time, f *transport.RecvFlow) {
 	owner, kind := r.owner, r.kind
 	c.recvs.remove(handle(f.User))
 	if owner != nil {
-		owner.flowClosed(now, kind, group.RecvID(handle(f.User)))
+		owner.receiver(kind).FlowClosed(now, group.RecvID(handle(f.User)))
 	}
 }
 
@@ -280,7 +285,7 @@ func (c *Core) sendFlowRejected(now clock.Time, f *transport.SendFlow) {
 	}
 	owner, kind := sf.owner, sf.kind
 	c.flows.remove(handle(f.User))
-	owner.flowRejected(now, kind, group.FlowID(handle(f.User)))
+	owner.receiver(kind).FlowRejected(now, group.FlowID(handle(f.User)))
 }
 
 // addresses returns the socket addresses of a list, without their origins.

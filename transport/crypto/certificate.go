@@ -101,6 +101,10 @@ func ParseCertificate(b []byte) (*Certificate, error) {
 // Bytes returns the certificate as it was received. The caller must not change it.
 func (c *Certificate) Bytes() []byte { return c.raw }
 
+// Canonical returns the section that the peer id is the hash of. The caller must
+// not change it.
+func (c *Certificate) Canonical() []byte { return c.raw[:c.canonical] }
+
 // PeerID returns the certificate's fingerprint.
 func (c *Certificate) PeerID() PeerID { return c.peerID }
 
