@@ -1,0 +1,129 @@
+// Package figure is the list of what simulations measure: the names under
+// which figures stand in results, their units, whether more of them is better,
+// and how to read them; and the statistics of one figure over several seeds.
+package figure
+
+import (
+	"slices"
+	"strings"
+)
+
+// Better says in which direction a figure is better.
+type Better int8
+
+// Directions.
+const (
+	Neither Better = iota // it describes the run
+	Less
+	More
+)
+
+// Figure describes one figure. Its name ends with its unit.
+type Figure struct {
+	Name   string
+	Better Better
+	Group  string // under which reports list it
+	Text   string // what it is, in a sentence
+
+	// PerName says that there is one of it for each class of nodes or each
+	// shock, "name.class".
+	PerName bool
+
+	// Machine says that it depends on the machine and its load, not on the
+	// scenario and seed alone.
+	Machine bool
+}
+
+// All lists the figures in the order of reports.
+var All = []Figure{
+	{Name: "startup_p50_ms", Better: Less, Group: "Startup", Text: "Time from a viewer's start, with no connection yet, to its first message, for viewers that come while the stream runs: half of them waited for less."},
+	{Name: "startup_p95_ms", Better: Less, Group: "Startup", Text: "The same, 95 of 100 viewers."},
+	{Name: "startup_p99_ms", Better: Less, Group: "Startup", Text: "The same, 99 of 100 viewers."},
+	{Name: "not_started_ratio", Better: Less, Group: "Startup", Text: "Share of viewers that stayed for 5 s or more and got nothing at all."},
+
+	{Name: "delay_mean_ms", Better: Less, Group: "Delay", Text: "Time from the publisher's write to the moment a viewer can play a message, in order; mean over all messages and viewers."},
+	{Name: "delay_p50_ms", Better: Less, Group: "Delay", Text: "The same, half of all deliveries."},
+	{Name: "delay_p95_ms", Better: Less, Group: "Delay", Text: "The same, 95 of 100 deliveries."},
+	{Name: "delay_p99_ms", Better: Less, Group: "Delay", Text: "The same, 99 of 100 deliveries."},
+	{Name: "delay_max_ms", Better: Less, Group: "Delay", Text: "The slowest delivery of all."},
+	{Name: "direct_mean_ms", Group: "Delay", Text: "What the network alone would take straight from the publisher, mean over the same deliveries."},
+	{Name: "direct_p99_ms", Group: "Delay", Text: "The same, 99 of 100 deliveries."},
+	{Name: "stretch_mean_ratio", Better: Less, Group: "Delay", Text: "Mean delay by mean direct latency: what relaying costs. Below 1, detours are faster than the straight way."},
+	{Name: "stretch_p99_ratio", Better: Less, Group: "Delay", Text: "The same of the 99th percentiles."},
+
+	{Name: "ontime_200ms_ratio", Better: More, Group: "Continuity", Text: "Share of the messages that were due at a viewer and could be played within 200 ms."},
+	{Name: "ontime_500ms_ratio", Better: More, Group: "Continuity", Text: "The same within 500 ms."},
+	{Name: "ontime_1000ms_ratio", Better: More, Group: "Continuity", Text: "The same within 1 s."},
+	{Name: "lost_ratio", Better: Less, Group: "Continuity", Text: "Share of messages that a viewer skipped because they did not come inside the stream's window, or never got although it stayed to the end."},
+	{Name: "recovery_s", Better: Less, Group: "Continuity", PerName: true, Text: "Time after a shock from which on 99.9 % of messages are on time again, in every window of 1 s for a second; -1 if that did not come about before the next shock or the end."},
+	{Name: "worst_ontime_ratio", Better: More, Group: "Continuity", PerName: true, Text: "The worst second after a shock: share of messages on time."},
+
+	{Name: "duplicates_ratio", Better: Less, Group: "Cost", Text: "Fragments that viewers received again, by fragments received first."},
+	{Name: "stream_control_ratio", Better: Less, Group: "Cost", Text: "Bytes of descriptions, maps, and requests by bytes of fragments that were sent."},
+	{Name: "wire_overhead_ratio", Better: Less, Group: "Cost", Text: "All UDP payload that nodes sent beyond the media that viewers played, by that media: headers, sealing, acknowledgements, control, membership, duplicates."},
+	{Name: "publisher_copies_ratio", Better: Less, Group: "Cost", Text: "How often the publisher sent its stream, in fragments."},
+	{Name: "publisher_wire_copies_ratio", Better: Less, Group: "Cost", Text: "The same in UDP payload, with everything else that it sends."},
+	{Name: "upload_mean_bit_per_s", Group: "Cost", PerName: true, Text: "UDP payload that a node of the class sends, mean."},
+	{Name: "upload_p99_bit_per_s", Better: Less, Group: "Cost", PerName: true, Text: "The same, of the node at the 99th percentile."},
+	{Name: "limit_use_ratio", Group: "Cost", PerName: true, Text: "Upload by what the class may send, its upload_limit or else its access link, mean."},
+	{Name: "membership_bytes_per_s", Better: Less, Group: "Cost", Text: "Bytes of group messages that a node sends in a second."},
+	{Name: "maintenance_bytes_per_s", Better: Less, Group: "Cost", Text: "All UDP payload that a node sends in a second, of groups without traffic."},
+
+	{Name: "depth_mean_hops", Better: Less, Group: "Structure", Text: "Hops from the publisher, mean over viewers and slices."},
+	{Name: "depth_p95_hops", Better: Less, Group: "Structure", Text: "The same, 95 of 100."},
+	{Name: "depth_max_hops", Better: Less, Group: "Structure", Text: "The deepest of all."},
+	{Name: "unfed_ratio", Better: Less, Group: "Structure", Text: "Share of a viewer's slices that nobody pushes to it, and that it pulls."},
+	{Name: "neighbors_mean_count", Group: "Structure", Text: "Neighbors of a node, mean."},
+	{Name: "neighbors_p95_count", Better: Less, Group: "Structure", Text: "The same, 95 of 100 nodes."},
+	{Name: "neighbors_max_count", Better: Less, Group: "Structure", Text: "The most of all."},
+	{Name: "ring_ratio", Better: More, Group: "Structure", Text: "Share of ring neighbors, one on either side of each node, that are its neighbors, mean over the run."},
+	{Name: "ring_worst_ratio", Better: More, Group: "Structure", Text: "The same at the worst moment."},
+	{Name: "joined_ratio", Better: More, Group: "Structure", Text: "Share of nodes, of those who stayed for 5 s or more, that were let into the group."},
+
+	{Name: "nodes_mean_count", Group: "Run", Text: "Nodes that lived, mean over the run."},
+	{Name: "lost_datagrams_ratio", Group: "Run", Text: "Datagrams that the network lost, by those that were sent: random loss, bursts, and faults."},
+	{Name: "queue_drops_ratio", Better: Less, Group: "Run", Text: "Datagrams that found no room in the queue of an access link or a socket."},
+	{Name: "refused_count", Better: Less, Group: "Run", Text: "What nodes had no room for, over all nodes: events, messages, flows, streams, neighbors."},
+
+	{Name: "events_count", Group: "Machine", Text: "Datagrams, timers, and calls that were handled."},
+	{Name: "events_per_s", Better: More, Group: "Machine", Machine: true, Text: "The same in a second of the machine's time, of one run."},
+	{Name: "real_time_ratio", Better: More, Group: "Machine", Machine: true, Text: "Simulated time by the machine's time."},
+	{Name: "memory_per_node_bytes", Better: Less, Group: "Machine", Machine: true, Text: "Live memory of the process by the nodes that live in it."},
+}
+
+// Find returns the description of a figure by its name, that of one class or
+// shock included.
+func Find(name string) (Figure, bool) {
+	base, _, dotted := strings.Cut(name, ".")
+	i := slices.IndexFunc(All, func(f Figure) bool { return f.Name == base })
+	if i < 0 || All[i].PerName != dotted {
+		return Figure{}, false
+	}
+	return All[i], true
+}
+
+// Order compares two names by their places in All, those of classes by name.
+func Order(a, b string) int {
+	place := func(name string) int {
+		base, _, _ := strings.Cut(name, ".")
+		return slices.IndexFunc(All, func(f Figure) bool { return f.Name == base })
+	}
+	if d := place(a) - place(b); d != 0 {
+		return d
+	}
+	return strings.Compare(a, b)
+}
+
+// Unit returns the unit of a figure, which is the end of its name.
+func Unit(name string) string {
+	base, _, _ := strings.Cut(name, ".")
+	for _, u := range [...]struct{ end, unit string }{
+		{"_bit_per_s", "bit/s"}, {"_bytes_per_s", "B/s"}, {"_per_s", "/s"}, {"_ms", "ms"}, {"_s", "s"},
+		{"_bytes", "B"}, {"_hops", "hops"}, {"_ratio", ""}, {"_count", ""},
+	} {
+		if strings.HasSuffix(base, u.end) {
+			return u.unit
+		}
+	}
+	return ""
+}
