@@ -233,3 +233,6 @@ func (g *Group) isDone() bool {
 		return false
 	}
 }
+
+// Self returns the peer id of this node.
+func (g *Group) Self() PeerID { return g.node.ID() }

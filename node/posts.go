@@ -301,3 +301,39 @@ func postOf(p *posting.Post, missed int) Post {
 		Data: p.Data, Old: p.Old, Missed: missed,
 	}
 }
+
+// PostStats is a snapshot of a group's figures about posts at this node.
+type PostStats struct {
+	Neighbors  int    // members that this node exchanges posts with
+	Posted     uint64 // by this node
+	Received   uint64 // first copies of the posts of others
+	Fetched    uint64 // of these: asked for, because the push missed them
+	Duplicates uint64 // further copies
+	Refused    uint64 // posts that were forged, stale, not permitted, or too many
+	Kept       int    // posts in the history
+	KeptBytes  int
+	Missing    int // posts known of that are being fetched
+	Synced     int // neighbors whose history has been compared with ours
+
+	BytesIn, BytesOut               uint64 // posts
+	ControlBytesIn, ControlBytesOut uint64 // all that is said about them
+}
+
+// PostStats returns the group's figures about posts, zero if it carries none.
+func (g *Group) PostStats() PostStats {
+	var p PostStats
+	_ = g.node.do(func(clock.Time) {
+		if g.core.posts == nil {
+			return
+		}
+		s := g.core.posts.Stats()
+		r := s.Refused
+		p = PostStats{
+			Neighbors: s.NeighborCount, Posted: s.Posted, Received: s.Received, Fetched: s.Fetched, Duplicates: s.Duplicates,
+			Refused: r.BadSignature + r.Malformed + r.Unauthorized + r.Rate + r.Old + r.Future + r.Conflict + r.Full,
+			Kept:    s.Kept, KeptBytes: s.KeptBytes, Missing: s.Missing, Synced: s.Synced,
+			BytesIn: s.PayloadIn, BytesOut: s.PayloadOut, ControlBytesIn: s.ControlIn, ControlBytesOut: s.ControlOut,
+		}
+	})
+	return p
+}

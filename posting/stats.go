@@ -24,6 +24,7 @@ type Stats struct {
 	Authors   int
 	Missing   int // announced and not here yet
 
+	Synced        int    // answers about all of a neighbor's history
 	Comparisons   uint64 // of histories with neighbors, asked by this node
 	Switches      uint64 // to another parent
 	Orphaned      uint64 // times that a tree was left without a parent
@@ -65,6 +66,7 @@ func (s *Service) Stats() Stats {
 	st := s.stats
 	st.Kept, st.KeptBytes = len(s.store.byKey), s.store.bytes
 	st.Authors, st.Missing, st.NeighborCount = len(s.authors.table), len(s.missing), len(s.neighbors)
+	st.Synced = s.syncing.done
 	for k := range s.trees {
 		t := &s.trees[k]
 		st.Rooted[k], st.Attached[k] = t.root, t.attached()

@@ -17,6 +17,9 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Run a swarm node that relays and introduces."`
 	Publish publishCmd `cmd:"" help:"Publish an MPEG-TS stream to a group."`
 	Play    playCmd    `cmd:"" help:"Play a stream of a group to a file, a pipe, or over HTTP."`
+	Post    postCmd    `cmd:"" help:"Send a message to everybody in a group."`
+	Posts   postsCmd   `cmd:"" help:"Show the messages of a group."`
+	Chat    chatCmd    `cmd:"" help:"Talk in a group, line by line."`
 	Demo    demoCmd    `cmd:"" help:"Show a whole swarm in one process, with a page to watch it."`
 	Bench   benchCmd   `cmd:"" help:"Measure the transport between two processes."`
 	Version versionCmd `cmd:"" help:"Print the program's version."`
@@ -62,7 +65,7 @@ Exit codes:
   1  something failed while running
   2  the command line is wrong: a flag, a groupspec, a URL, an address
   3  no introducer answered, or it did not admit this node
-  4  the input can't be read, is not MPEG-TS, or ends within a packet
+  4  the input can't be read, is not MPEG-TS, ends within a packet, or is too large
   5  an address to listen on is taken
   6  the stream did not appear in time (play --wait)
 `

@@ -16,7 +16,7 @@ const (
 	exitFailure     = 1 // something failed while running
 	exitUsage       = 2 // the command line is wrong: flag, groupspec, URL, address
 	exitUnreachable = 3 // no introducer answered, or it did not admit us
-	exitInput       = 4 // the input can't be read, is not MPEG-TS, or ends within a packet
+	exitInput       = 4 // the input can't be read, is not MPEG-TS, ends within a packet, or is too large
 	exitBusy        = 5 // an address to listen on is taken
 	exitNoStream    = 6 // the stream did not appear within --wait
 )
