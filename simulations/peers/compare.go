@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -129,6 +128,9 @@ func compare(o options, out, progress io.Writer) error {
 	for run := range o.runs {
 		for _, k := range kinds {
 			for _, name := range o.peers {
+				if k.setups && protocolNamed(name).program != "" {
+					continue
+				}
 				fmt.Fprintf(progress, "run %d of %d: %s, %s\n", run+1, o.runs, k.name, name)
 				r := result{Row: k.name, Peer: name, Run: run}
 				if err := o.run(self, &k, &r); err != nil {
@@ -156,7 +158,8 @@ func (o *options) run(self string, k *row, r *result) error {
 	if o.unpinned {
 		cores = [2]int{-1, -1}
 	}
-	receiver := exec.Command(self, "-worker", "receive", "-peer", r.Peer)
+	p := protocolNamed(r.Peer)
+	receiver := p.receiver(self)
 	var complaints bytes.Buffer
 	receiver.Stderr = &complaints
 	in, err := receiver.StdinPipe()
@@ -192,16 +195,16 @@ func (o *options) run(self string, k *row, r *result) error {
 		defer proxy.Close()
 		address = proxy.Addr().String()
 	}
-	args := []string{"-worker", "send", "-peer", r.Peer, "-to", address}
+	w := workerOptions{to: address}
 	switch {
 	case k.setups:
-		args = append(args, "-worker-setups", fmt.Sprint(o.setups/o.runs))
+		w.setups = o.setups / o.runs
 	case k.timed:
-		args = append(args, "-bytes", "0", "-duration", o.duration.String())
+		w.duration = o.duration
 	default:
-		args = append(args, "-bytes", fmt.Sprint(o.bytes))
+		w.bytes = o.bytes
 	}
-	sender := exec.Command(self, args...)
+	sender := p.sender(self, w)
 	var text bytes.Buffer
 	sender.Stdout, sender.Stderr = &text, &complaints
 	if err := startOn(cores[0], sender); err != nil {

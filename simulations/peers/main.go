@@ -5,6 +5,9 @@
 //	go run .                     # all of it, about half an hour
 //	go run . -rows bulk -runs 3  # less
 //
+// With -rtmfp-cpp it compares with that library, too, which others must have
+// built.
+//
 // Sender and receiver are processes of their own, pinned to a core each on
 // Linux. It is a module of its own, so that no dependency of it reaches the
 // product. docs/performance.md has the results and what they mean.
@@ -22,7 +25,8 @@ import (
 func main() {
 	var o options
 	var w workerOptions
-	names := flag.String("peers", strings.Join(allPeers(), ","), "what to compare, the first is the one that ratios are to the benefit of")
+	names := flag.String("peers", "", "what to compare, the first is the one that ratios are to the benefit of; all of "+strings.Join(allPeers(), ","))
+	cpp := flag.String("rtmfp-cpp", "", "a checkout of zenomt/rtmfp-cpp in which librtmfp.a was built; adds the peer "+rtmfpCPP)
 	rows := flag.String("rows", strings.Join(allRows(), ","), "what to measure")
 	flag.IntVar(&o.runs, "runs", 5, "interleaved runs of each row; the table shows medians")
 	flag.Int64Var(&o.bytes, "bytes", 1<<30, "size of the bulk transfer")
@@ -40,13 +44,29 @@ func main() {
 		w.bytes, w.duration = o.bytes, o.duration
 		err = work(w, os.Stdin, os.Stdout)
 	} else {
-		o.peers, o.rows = strings.Split(*names, ","), strings.Split(*rows, ",")
-		err = compare(o, os.Stdout, os.Stderr)
+		err = o.start(*names, *rows, *cpp)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}
+}
+
+// start compares the peers and rows of two lists, of which an empty one stands
+// for all peers.
+func (o options) start(names, rows, cpp string) error {
+	if cpp != "" {
+		remove, err := buildRTMFPCPP(cpp)
+		if err != nil {
+			return err
+		}
+		defer remove()
+	}
+	o.peers, o.rows = allPeers(), strings.Split(rows, ",")
+	if names != "" {
+		o.peers = strings.Split(names, ",")
+	}
+	return compare(o, os.Stdout, os.Stderr)
 }
 
 // emit prints v as a line of JSON.

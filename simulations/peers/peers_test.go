@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,11 +16,31 @@ import (
 
 // The tests' own program is what compare starts as workers.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "-worker" {
-		main()
-		return
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "-worker":
+			main()
+			return
+		case "receive", "send":
+			foreign(os.Args[1:])
+			return
+		}
 	}
 	os.Exit(m.Run())
+}
+
+// foreign plays a peer that is a program of its own.
+func foreign(args []string) {
+	w := workerOptions{role: args[0], peer: "rtmfp"}
+	if w.role == "send" {
+		w.to = args[1]
+		fmt.Sscan(args[2], &w.bytes)
+		seconds, _ := strconv.ParseFloat(args[3], 64)
+		w.duration = time.Duration(seconds * float64(time.Second))
+	}
+	if err := work(w, os.Stdin, os.Stdout); err != nil {
+		panic(err)
+	}
 }
 
 // Each peer carries a stream whole, and opens sessions.
@@ -67,8 +90,11 @@ func TestProtocols(t *testing.T) {
 
 // A comparison runs each row for each peer in processes of their own.
 func TestCompare(t *testing.T) {
+	all := protocols
+	protocols = append(slices.Clone(protocols), protocol{name: "foreign", program: os.Args[0]})
+	t.Cleanup(func() { protocols = all })
 	o := options{
-		peers: []string{"rtmfp", "quic"}, rows: []string{"bulk", "loss0", "setup"}, runs: 1, bytes: 1_000_000,
+		peers: []string{"rtmfp", "quic", "foreign"}, rows: []string{"bulk", "loss0", "setup"}, runs: 1, bytes: 1_000_000,
 		duration: 300 * time.Millisecond, setups: 2, json: true,
 	}
 	var out bytes.Buffer
@@ -86,8 +112,9 @@ func TestCompare(t *testing.T) {
 		}
 		results = append(results, r)
 	}
-	if len(results) != 6 {
-		t.Fatalf("got %d results, want 6", len(results))
+	// A program of its own has no row of set-ups.
+	if len(results) != 8 {
+		t.Fatalf("got %d results, want 8", len(results))
 	}
 	out.Reset()
 	if err := table(o, results, &out); err != nil {

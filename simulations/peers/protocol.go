@@ -15,6 +15,11 @@ type protocol struct {
 	dial   func(ctx context.Context, address string) (sender, error) // from a new socket, until it is open
 	// message is how much is handed over with one call, if it is not messageSize.
 	message int
+	// program is what runs as worker, if it is not this program:
+	//	program receive
+	//	program send ADDR BYTES SECONDS
+	// It opens no sessions for their own sake.
+	program string
 }
 
 type listener interface {

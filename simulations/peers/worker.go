@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"sync"
 	"time"
 )
@@ -59,6 +60,23 @@ func work(w workerOptions, in io.Reader, out io.Writer) error {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	return emit(out, r)
+}
+
+// receiver returns the command of a receiving worker. self is this program.
+func (p *protocol) receiver(self string) *exec.Cmd {
+	if p.program != "" {
+		return exec.Command(p.program, "receive")
+	}
+	return exec.Command(self, "-worker", "receive", "-peer", p.name)
+}
+
+// sender returns the command of a sending worker.
+func (p *protocol) sender(self string, w workerOptions) *exec.Cmd {
+	if p.program != "" {
+		return exec.Command(p.program, "send", w.to, fmt.Sprint(w.bytes), fmt.Sprint(w.duration.Seconds()))
+	}
+	return exec.Command(self, "-worker", "send", "-peer", p.name, "-to", w.to,
+		"-bytes", fmt.Sprint(w.bytes), "-duration", w.duration.String(), "-worker-setups", fmt.Sprint(w.setups))
 }
 
 // receive prints where it listens, takes sessions until in ends, and prints
