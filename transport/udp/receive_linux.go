@@ -74,7 +74,8 @@ func (r *recvCall) init(c *Conn) {
 	r.fn = func(fd uintptr) bool {
 		s := r.slots
 		for {
-			n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd,
+			// quietly: see quietBytes
+			n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd,
 				uintptr(unsafe.Pointer(&s.msgs[0])), uintptr(len(s.msgs)), unix.MSG_DONTWAIT, 0, 0)
 			switch errno {
 			case unix.EAGAIN:

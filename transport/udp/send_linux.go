@@ -43,6 +43,7 @@ type sendSlots struct {
 	plain    int // batch that the kernel refused to cut, -1 if none
 	refusals int // refusals in a row
 	full     bool
+	bytes    int  // in the slots
 	probe    bool // what is in the slots must not be fragmented
 
 	// Made once, because a closure per call would be an allocation per call.
@@ -128,8 +129,15 @@ func (c *Conn) sendAll(fd uintptr) bool {
 		if s.probe {
 			c.platform.fragment(fd, false)
 		}
-		sent, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd,
-			uintptr(unsafe.Pointer(&s.msgs[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+		var sent uintptr
+		var errno syscall.Errno
+		if s.bytes <= quietBytes {
+			sent, _, errno = unix.RawSyscall6(unix.SYS_SENDMMSG, fd,
+				uintptr(unsafe.Pointer(&s.msgs[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+		} else {
+			sent, _, errno = unix.Syscall6(unix.SYS_SENDMMSG, fd,
+				uintptr(unsafe.Pointer(&s.msgs[0])), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+		}
 		if s.probe {
 			c.platform.fragment(fd, true)
 		}
@@ -199,7 +207,7 @@ func (c *Conn) fill() int {
 	p, s := &c.platform, &c.platform.send
 	gso := p.gso.Load()
 	n := 0
-	s.probe = false
+	s.probe, s.bytes = false, 0
 	for at := s.at; n < sendMessages && at.batch < len(s.batches) && !s.probe; {
 		b := &s.batches[at.batch]
 		if b.Probe && n > 0 {
@@ -235,6 +243,7 @@ func (c *Conn) fill() int {
 		s.iovs[n].Base = &rest[0]
 		s.iovs[n].SetLen(take)
 		at.offset += take
+		s.bytes += take
 		s.ends[n] = at
 		s.probe = b.Probe
 		n++
