@@ -1,7 +1,6 @@
 package crypto
 
 import (
-	"crypto/ecdh"
 	"crypto/ed25519"
 	"fmt"
 	"io"
@@ -39,7 +38,7 @@ const extraRandomness = 64
 // Identity is an endpoint's own certificate with its private keys.
 type Identity struct {
 	certificate *Certificate
-	x25519      *ecdh.PrivateKey   // nil: not modern, or ephemeral
+	x25519      *x25519Key         // nil: not modern, or ephemeral
 	signing     ed25519.PrivateKey // nil: does not sign
 	legacy      []modpKey          // in order of preference
 }
@@ -100,10 +99,8 @@ func (id *Identity) addX25519(cert []byte, rand io.Reader, ephemeral bool) ([]by
 	if err != nil {
 		return nil, err
 	}
-	if id.x25519, err = ecdh.X25519().NewPrivateKey(secret); err != nil {
-		return nil, fmt.Errorf("crypto: making an X25519 key: %w", err)
-	}
-	return appendGroupKey(cert, certStaticKey, GroupX25519, id.x25519.PublicKey().Bytes()), nil
+	id.x25519 = newX25519(secret)
+	return appendGroupKey(cert, certStaticKey, GroupX25519, id.x25519.public[:]), nil
 }
 
 func (id *Identity) addLegacy(cert []byte, rand io.Reader, g DHGroup, ephemeral bool) ([]byte, error) {

@@ -2,7 +2,6 @@ package crypto
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/ed25519"
 	"encoding/pem"
 	"fmt"
@@ -25,7 +24,7 @@ const (
 func (id *Identity) MarshalText() ([]byte, error) {
 	b := element.AppendOption(nil, fileCertificate, id.Certificate())
 	if id.x25519 != nil {
-		b = element.AppendOption(b, fileX25519, id.x25519.Bytes())
+		b = element.AppendOption(b, fileX25519, id.x25519.secret[:])
 	}
 	for _, k := range id.legacy {
 		if k.x != nil {
@@ -58,7 +57,10 @@ func (id *Identity) UnmarshalText(text []byte) error {
 		case fileCertificate:
 			read.certificate, err = ParseCertificate(o.Value)
 		case fileX25519:
-			read.x25519, err = ecdh.X25519().NewPrivateKey(o.Value)
+			if len(o.Value) != x25519Size {
+				return fmt.Errorf("%w: X25519 key", ErrIdentity)
+			}
+			read.x25519 = newX25519(o.Value)
 		case fileExponent:
 			g, m := element.ConsumeVLU(o.Value)
 			group, known := modpGroup(DHGroup(g))
@@ -102,7 +104,7 @@ func (id *Identity) attach(exponents map[DHGroup][]byte) error {
 		n, m := element.ConsumeVLU(o.Value)
 		g, public := DHGroup(n), o.Value[m:]
 		if g == GroupX25519 {
-			if id.x25519 != nil && !bytes.Equal(id.x25519.PublicKey().Bytes(), public) {
+			if id.x25519 != nil && !bytes.Equal(id.x25519.public[:], public) {
 				return fmt.Errorf("%w: the X25519 key is not the certificate's", ErrIdentity)
 			}
 			continue

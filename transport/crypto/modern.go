@@ -1,7 +1,6 @@
 package crypto
 
 import (
-	"crypto/ecdh"
 	"crypto/mlkem"
 	"fmt"
 
@@ -10,7 +9,7 @@ import (
 
 // modernInitiation is what an initiator remembers of its offer.
 type modernInitiation struct {
-	ephemeral *ecdh.PrivateKey
+	ephemeral *x25519Key
 	kem       *mlkem.DecapsulationKey768 // nil: not offered
 	suites    Suite                      // set
 	policy    Policy
@@ -20,15 +19,13 @@ func (in *Initiation) initiateModern(seed *Seed, p Policy) error {
 	if err := p.admits(in.far); err != nil {
 		return err
 	}
-	e, err := ecdh.X25519().NewPrivateKey(seed[:x25519Size])
-	if err != nil {
-		return fmt.Errorf("crypto: making an ephemeral key: %w", err)
-	}
+	e := newX25519(seed[:x25519Size])
 	m := &modernInitiation{ephemeral: e, suites: p.suiteSet(), policy: p}
 	b := element.AppendOptionVLU(nil, keyGroupSelect, uint64(GroupX25519))
-	b = appendGroupKey(b, keyEphemeral, GroupX25519, e.PublicKey().Bytes())
+	b = appendGroupKey(b, keyEphemeral, GroupX25519, e.public[:])
 	b = element.AppendOptionVLU(b, keyAEAD, uint64(m.suites))
 	if p.Hybrid != HybridOff {
+		var err error
 		if m.kem, err = newKEM(seed); err != nil {
 			return err
 		}
@@ -78,15 +75,12 @@ func (id *Identity) respondModern(seed *Seed, far *Certificate, c component, ski
 	if p.Hybrid == HybridRequire && c.kem == nil {
 		return nil, nil, fmt.Errorf("%w: no ML-KEM", ErrKeying)
 	}
-	e, err := ecdh.X25519().NewPrivateKey(seed[:x25519Size])
-	if err != nil {
-		return nil, nil, fmt.Errorf("crypto: making an ephemeral key: %w", err)
-	}
+	e := newX25519(seed[:x25519Size])
 	secrets, err := id.agree(false, e, far, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	skrc = appendGroupKey(nil, keyEphemeral, GroupX25519, e.PublicKey().Bytes())
+	skrc = appendGroupKey(nil, keyEphemeral, GroupX25519, e.public[:])
 	skrc = element.AppendOptionVLU(skrc, keyAEAD, uint64(suite))
 	hybrid := c.kem != nil && p.Hybrid != HybridOff
 	if hybrid {
@@ -105,39 +99,28 @@ func (id *Identity) respondModern(seed *Seed, far *Certificate, c component, ski
 // the initiator's static and the responder's ephemeral key, and of the
 // initiator's ephemeral and the responder's static key. An end without a static
 // key leaves its one out.
-func (id *Identity) agree(initiator bool, e *ecdh.PrivateKey, cert *Certificate, c component) ([]byte, error) {
+func (id *Identity) agree(initiator bool, e *x25519Key, cert *Certificate, c component) (secrets []byte, err error) {
 	if !c.hasEphemeral || c.ephemeralGroup != GroupX25519 {
 		return nil, fmt.Errorf("%w: no X25519 share", ErrKeying)
 	}
-	farE, err := ecdh.X25519().NewPublicKey(c.ephemeral)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrPublicKey, err)
-	}
-	var farS *ecdh.PublicKey
-	if key, ok := cert.staticKey(GroupX25519); ok {
-		if farS, err = ecdh.X25519().NewPublicKey(key); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrPublicKey, err)
-		}
-	}
-	type pair struct {
-		private *ecdh.PrivateKey
-		public  *ecdh.PublicKey
-	}
-	pairs := [...]pair{{e, farE}, {id.x25519, farE}, {e, farS}}
-	if !initiator {
-		pairs[1], pairs[2] = pairs[2], pairs[1]
-	}
-	secrets := make([]byte, 0, 4*x25519Size)
-	for _, p := range pairs {
-		if p.private == nil || p.public == nil {
+	farS, hasS := cert.staticKey(GroupX25519)
+	secrets = make([]byte, 0, 4*x25519Size)
+	for _, p := range [...]struct {
+		key *x25519Key
+		far []byte
+		use bool
+	}{
+		{e, c.ephemeral, true},
+		{id.x25519, c.ephemeral, initiator && id.x25519 != nil},
+		{e, farS, hasS},
+		{id.x25519, c.ephemeral, !initiator && id.x25519 != nil},
+	} {
+		if !p.use {
 			continue
 		}
-		// It fails if the secret is all zero, which a public key of low order forces.
-		z, err := p.private.ECDH(p.public)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrPublicKey, err)
+		if secrets, err = p.key.agree(secrets, p.far); err != nil {
+			return nil, err
 		}
-		secrets = append(secrets, z...)
 	}
 	return secrets, nil
 }

@@ -56,7 +56,7 @@ func (w *vectorWriter) identity(who string, from byte, o IdentityOptions) *Ident
 		w.t.Fatal(err)
 	}
 	if id.x25519 != nil {
-		w.put(who+" static", id.x25519.Bytes())
+		w.put(who+" static", id.x25519.secret[:])
 	}
 	if id.signing != nil {
 		w.put(who+" Ed25519 seed", id.signing.Seed())

@@ -115,7 +115,7 @@ func TestCertificateLayout(t *testing.T) {
 	if len(types) != 4 || types[0] != certHostname || types[1] != certAcceptsAncillary || types[2] != certStaticKey || types[3] != certStaticKey {
 		t.Errorf("option types: got %#x", types)
 	}
-	want := appendGroupKey(nil, certStaticKey, GroupX25519, id.x25519.PublicKey().Bytes())
+	want := appendGroupKey(nil, certStaticKey, GroupX25519, id.x25519.public[:])
 	if !bytes.Contains(id.Certificate(), want) {
 		t.Errorf("certificate %x lacks %x", id.Certificate(), want)
 	}
