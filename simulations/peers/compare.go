@@ -216,6 +216,7 @@ func (o *options) run(self string, k *row, r *result) error {
 	if err := parse(text.Bytes(), &r.Sent); err != nil {
 		return err
 	}
+	_, _ = io.WriteString(in, "enough\n") // not every loop notices a pipe that just ends
 	in.Close()
 	rest, err := io.ReadAll(lines)
 	if err != nil {

@@ -141,9 +141,10 @@ func (k *aeadKeys) open(d []byte) (packet []byte, err error) {
 	return packet, nil
 }
 
-// rest drops the ciphers. A packet of the generation before that is still on its
-// way is lost by it, like any that comes too late.
+// rest drops the ciphers and the replay window. A packet that is still on its way
+// and was overtaken by another is lost by it, like any that comes too late.
 func (k *aeadKeys) rest() {
+	k.replay.rest()
 	k.send.cipher, k.receive.cipher = nil, nil
 	k.update.previous, k.update.following = nil, nil
 }

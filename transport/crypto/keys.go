@@ -31,8 +31,9 @@ type packetKeys interface {
 // (RFC 7425 §4.1). It counts nothing and may be shared.
 func DefaultKeys() *SessionKeys { return &SessionKeys{packets: newDefaultKeys()} }
 
-// Rest gives back the memory that the ciphers need while packets flow. The next
-// packet each way takes it again, for about a microsecond of work.
+// Rest gives back the memory that ciphers and replay windows need while packets
+// flow. The next packet each way takes it again, for about a microsecond of
+// work. Packets that the last one received has overtaken are refused from now on.
 func (k *SessionKeys) Rest() { k.packets.rest() }
 
 // Generation returns how many times the keys for sending and for receiving were

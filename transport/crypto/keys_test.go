@@ -145,13 +145,17 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// The window against a set of all numbers seen.
+// The window against a set of all numbers seen, and of those that a rest forgot.
 func TestReplayWindowModel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var r replay
 	seen := map[uint64]bool{}
-	var next uint64
+	var next, floor uint64
 	for range 200_000 {
+		if rng.IntN(1000) == 0 {
+			r.rest()
+			floor = next
+		}
 		var n uint64
 		switch rng.IntN(20) {
 		case 0:
@@ -161,7 +165,7 @@ func TestReplayWindowModel(t *testing.T) {
 		default:
 			n = max(next, 1200) + 5 - rng.Uint64N(1200)
 		}
-		want := n >= next || next-n <= ReplayWindow && !seen[n]
+		want := n >= next || next-n <= ReplayWindow && n >= floor && !seen[n]
 		if got := r.fresh(n); got != want {
 			t.Fatalf("fresh(%d) at next %d: got %v, want %v", n, next, got, want)
 		}

@@ -67,7 +67,7 @@ func (k *simulatedKeys) suite() string              { return "none (simulation)"
 func (k *simulatedKeys) headroom() int              { return aeadNumberSize }
 func (k *simulatedKeys) maxPacket(datagram int) int { return datagram - aeadOverhead }
 func (k *simulatedKeys) worn() bool                 { return false }
-func (k *simulatedKeys) rest()                      {}
+func (k *simulatedKeys) rest()                      { k.replay.rest() }
 
 func (k *simulatedKeys) seal(d []byte) []byte {
 	number := k.next

@@ -2,7 +2,7 @@
 // transfer, as worker.go is on the other peers. Command peers compiles it
 // against a checkout that it is given, in which the library was built.
 //
-//	worker receive              prints its address, then what came when stdin ends
+//	worker receive              prints its address, then, when something comes on stdin, what came
 //	worker send ADDR BYTES SEC  sends BYTES, or for SEC if BYTES is 0
 //
 // Packets are protected as rtmfp-legacy's are: AES-128-CBC, HMAC of 16 bytes,
@@ -89,9 +89,7 @@ int receive() {
 		flow->accept();
 	};
 	end.loop.registerDescriptor(STDIN_FILENO, RunLoop::READABLE, [&] {
-		char b[256];
-		if(read(STDIN_FILENO, b, sizeof b) <= 0)
-			end.loop.stop();
+		end.loop.stop();
 	});
 	printf("%s\n", end.address->toPresentation().c_str());
 	fflush(stdout);
