@@ -118,11 +118,8 @@ func (s *Session) acknowledged(now clock.Time, t *ackTally) {
 	if t := s.e.cfg.Trace; t != nil && t.Acknowledged != nil {
 		t.Acknowledged(now, s)
 	}
-	for _, tail := range s.ready {
-		if tail != nil {
-			s.wake()
-			break
-		}
+	if s.anyReady() {
+		s.wake()
 	}
 }
 

@@ -135,6 +135,9 @@ func (e *Endpoint) slim() {
 	e.busyAt = 0
 	e.events.slim()
 	e.pool = pool{limit: e.pool.limit}
+	if len(e.pending) == 0 && len(e.begun) == 0 { // a map never shrinks
+		e.pending, e.begun = make(map[keyingID]*Session), make(map[netip.Prefix]int)
+	}
 }
 
 // minDatagram is the size of the smallest datagram that can be a packet: a

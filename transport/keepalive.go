@@ -83,6 +83,9 @@ func (s *Session) slim() {
 	s.keys.Rest()
 	s.e.slim()
 	s.congestion.bulk = nil
+	if !s.anyReady() {
+		s.ready = nil
+	}
 	for i := range s.send {
 		if f := s.send[i].flow; f != nil {
 			f.queue.slim()

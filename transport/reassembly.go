@@ -12,14 +12,24 @@ type part struct {
 
 // recvBuffer is the RECV_BUFFER of a flow, by rising sequence number.
 type recvBuffer struct {
-	parts []part
-	head  int // parts before it are gone
-	bytes int // BUFFERED_SIZE: data and fragOverhead of each part
+	*partList     // nil: there are none, as in most flows most of the time
+	bytes     int // BUFFERED_SIZE: data and fragOverhead of each part
 }
 
-func (b *recvBuffer) empty() bool    { return b.head == len(b.parts) }
-func (b *recvBuffer) n() int         { return len(b.parts) - b.head }
+type partList struct {
+	parts []part
+	head  int // parts before it are gone
+}
+
+func (b *recvBuffer) empty() bool    { return b.n() == 0 }
 func (b *recvBuffer) at(i int) *part { return &b.parts[b.head+i] }
+
+func (b *recvBuffer) n() int {
+	if b.partList == nil {
+		return 0
+	}
+	return len(b.parts) - b.head
+}
 
 // find returns the index of the first part whose sequence number is not below seq.
 func (b *recvBuffer) find(seq uint64) int {
@@ -40,6 +50,9 @@ func (b *recvBuffer) find(seq uint64) int {
 
 // insert puts p in its place; its sequence number is not in the buffer.
 func (b *recvBuffer) insert(p part) {
+	if b.partList == nil {
+		b.partList = new(partList)
+	}
 	i := b.find(p.seq)
 	if len(b.parts) == cap(b.parts) && b.head > 0 {
 		n := copy(b.parts, b.parts[b.head:])

@@ -74,8 +74,8 @@ type Session struct {
 
 	// Sending.
 	send       []sendSlot
-	ready      [priorities]*SendFlow // tails of rings of flows that may have something to send
-	flightHead *fragment             // in flight, by rising packet
+	ready      *[priorities]*SendFlow // tails of rings of flows that may have something to send; nil at rest
+	flightHead *fragment              // in flight, by rising packet
 	flightTail *fragment
 	nextPacket uint64 // number of the next packet with user data
 	maxAcked   uint64 // the highest number of a packet that was acknowledged
@@ -338,6 +338,9 @@ func (s *Session) makeReady(f *SendFlow) {
 	}
 	if !f.ready && f.state != sendClosed {
 		f.ready = true
+		if s.ready == nil {
+			s.ready = new([priorities]*SendFlow)
+		}
 		tail := s.ready[f.priority]
 		if tail == nil {
 			f.nextReady = f
@@ -349,6 +352,9 @@ func (s *Session) makeReady(f *SendFlow) {
 	}
 	s.wake()
 }
+
+// anyReady reports whether a flow may have something to send.
+func (s *Session) anyReady() bool { return s.ready != nil && *s.ready != [priorities]*SendFlow{} }
 
 // probeFlow asks for a Buffer Probe of the flow with the next packet.
 func (s *Session) probeFlow(f *SendFlow) {
@@ -512,7 +518,7 @@ func (s *Session) endFlows() {
 	s.send, s.recv, s.recent = nil, nil, nil
 	s.ackHead, s.ackTail, s.probing = nil, nil, nil
 	s.acked = [2]*RecvFlow{}
-	s.ready = [priorities]*SendFlow{}
+	s.ready = nil
 	s.timeout, s.lossAt, s.tailAt, s.ackAt = clock.Never, clock.Never, clock.Never, clock.Never
 	s.paceAt, s.aliveAt, s.flowsAt = clock.Never, clock.Never, clock.Never
 }

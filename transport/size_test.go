@@ -15,9 +15,9 @@ func TestSizes(t *testing.T) {
 		name      string
 		got, most uintptr
 	}{
-		{"Session", unsafe.Sizeof(Session{}), 768},
+		{"Session", unsafe.Sizeof(Session{}), 704},
 		{"SendFlow", unsafe.Sizeof(SendFlow{}), 288},
-		{"RecvFlow", unsafe.Sizeof(RecvFlow{}), 240},
+		{"RecvFlow", unsafe.Sizeof(RecvFlow{}), 224},
 		{"fragment", unsafe.Sizeof(fragment{}), 96},
 		{"message", unsafe.Sizeof(message{}), 64},
 		{"Event", unsafe.Sizeof(Event{}), 144},

@@ -201,7 +201,7 @@ func (s *Session) appendPong(b []byte, end int) []byte {
 // of one priority in turn. Flows that have nothing to send leave the rings.
 func (s *Session) pick(now clock.Time) *SendFlow {
 	allowed := s.probeNow
-	for p := priorities - 1; p >= 0; p-- {
+	for p := priorities - 1; p >= 0 && s.ready != nil; p-- {
 		for tail := s.ready[p]; tail != nil; tail = s.ready[p] {
 			f := tail.nextReady
 			f.expire(now)
