@@ -8,6 +8,11 @@
 // With -rtmfp-cpp it compares with that library, too, which others must have
 // built.
 //
+// It also carries one stream through a group of RTMFP nodes and through
+// GossipSub, on virtual time (package gossip):
+//
+//	go run . gossip
+//
 // Sender and receiver are processes of their own, pinned to a core each on
 // Linux. It is a module of its own, so that no dependency of it reaches the
 // product. docs/performance.md has the results and what they mean.
@@ -15,14 +20,21 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"time"
+
+	"rtmfp/simulations/peers/gossip"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "gossip" {
+		fail(gossip.Main(os.Args[2:], os.Stdout, os.Stderr))
+		return
+	}
 	var o options
 	var w workerOptions
 	names := flag.String("peers", "", "what to compare, the first is the one that ratios are to the benefit of; all of "+strings.Join(allPeers(), ","))
@@ -46,7 +58,15 @@ func main() {
 	} else {
 		err = o.start(*names, *rows, *cpp)
 	}
-	if err != nil {
+	fail(err)
+}
+
+// fail ends the program if there was an error.
+func fail(err error) {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(0)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		os.Exit(1)
 	}

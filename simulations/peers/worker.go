@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"sync"
 	"time"
+
+	"rtmfp/simulations/peers/usage"
 )
 
 // workerOptions tell a process of its own what to do.
@@ -92,7 +94,7 @@ func (p *protocol) receive(in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var mu sync.Mutex
 	var r received
-	began := cpuSeconds()
+	began := usage.CPUSeconds()
 	var busy sync.WaitGroup
 	go func() {
 		for {
@@ -104,7 +106,7 @@ func (p *protocol) receive(in io.Reader, out io.Writer) error {
 				continue
 			}
 			busy.Go(func() {
-				opened, cpu := time.Now(), cpuSeconds()
+				opened, cpu := time.Now(), usage.CPUSeconds()
 				var total, first int64
 				_ = c.Receive(ctx, func(n int) {
 					total += int64(n)
@@ -116,13 +118,13 @@ func (p *protocol) receive(in io.Reader, out io.Writer) error {
 				defer mu.Unlock()
 				r.Sessions++
 				if total > 0 {
-					r.Bytes, r.FirstSecond, r.CPU = total, first, cpuSeconds()-cpu
+					r.Bytes, r.FirstSecond, r.CPU = total, first, usage.CPUSeconds()-cpu
 				}
 			})
 		}
 	}()
 	_, _ = io.Copy(io.Discard, bufio.NewReader(in)) // until the parent is content
-	all := cpuSeconds() - began
+	all := usage.CPUSeconds() - began
 	cancel()
 	l.Close()
 	done := make(chan struct{})
@@ -153,7 +155,7 @@ func (p *protocol) send(ctx context.Context, w workerOptions) (r sent, err error
 	for i := range msg {
 		msg[i] = byte(i * 7)
 	}
-	began, cpu := time.Now(), cpuSeconds()
+	began, cpu := time.Now(), usage.CPUSeconds()
 	for w.bytes == 0 && time.Since(began) < w.duration || r.Bytes < w.bytes {
 		part := msg
 		if w.bytes > 0 {
@@ -167,12 +169,12 @@ func (p *protocol) send(ctx context.Context, w workerOptions) (r sent, err error
 	if err := s.Finish(ctx); err != nil {
 		return r, err
 	}
-	r.Seconds, r.CPU = time.Since(began).Seconds(), cpuSeconds()-cpu
+	r.Seconds, r.CPU = time.Since(began).Seconds(), usage.CPUSeconds()-cpu
 	return r, nil
 }
 
 func (p *protocol) setups(ctx context.Context, w workerOptions) (r sent, err error) {
-	cpu := cpuSeconds()
+	cpu := usage.CPUSeconds()
 	for range w.setups {
 		began := time.Now()
 		one, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -184,7 +186,7 @@ func (p *protocol) setups(ctx context.Context, w workerOptions) (r sent, err err
 		r.Setups = append(r.Setups, time.Since(began).Seconds()*1000)
 		s.Close()
 	}
-	r.CPU = cpuSeconds() - cpu
+	r.CPU = usage.CPUSeconds() - cpu
 	return r, nil
 }
 

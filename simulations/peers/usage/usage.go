@@ -1,0 +1,2 @@
+// Package usage tells what the process has used so far of the machine.
+package usage

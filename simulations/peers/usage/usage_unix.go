@@ -1,0 +1,31 @@
+//go:build unix
+
+package usage
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// CPUSeconds returns the CPU time, user and system, that the process has taken.
+func CPUSeconds() float64 {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// PeakMemory returns the most bytes of memory that the process had at once, 0
+// where the system does not tell.
+func PeakMemory() int64 {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	if runtime.GOOS == "darwin" { // the only one that counts in bytes
+		return int64(u.Maxrss)
+	}
+	return int64(u.Maxrss) << 10
+}
