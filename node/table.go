@@ -29,6 +29,9 @@ func (t *table[T]) add(v T) uint32 {
 			panic("BUG: handle table full; a limit further up is missing")
 		}
 		slot = uint32(len(t.rows))
+		if slot == uint32(cap(t.rows)) { // by a quarter: append would double, and a node has three tables
+			t.rows = append(make([]row[T], 0, slot+max(4, slot/4)), t.rows...)
+		}
 		t.rows = append(t.rows, row[T]{})
 	}
 	r := &t.rows[slot]
