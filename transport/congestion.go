@@ -86,7 +86,8 @@ const (
 	windowFloor   = 4380 // CWND_INIT of appendix A.2
 	windowInitial = 10   // in packets (RFC 6928 §2)
 	windowMax     = 1 << 30
-	lossMemory    = 1 << 18 // bytes over which losses are counted
+	lossMemory    = 1 << 18 // bytes over which losses are counted, at least; and
+	lossTrips     = 4       // windows
 	slackPackets  = 3       // as many may be missing from a window that counts as filled
 )
 
@@ -144,9 +145,7 @@ func (c *congestion) timeout(loss bool, next uint64) {
 
 // acknowledged acts on a packet with acknowledgements (appendix A.2, figure 25).
 func (c *congestion) acknowledged(r report) {
-	if c.arrived += r.acked; c.arrived > lossMemory {
-		c.arrived, c.missing = c.arrived/2, c.missing/2
-	}
+	c.remember(r.acked)
 	if c.bulk != nil && r.lag != 0 {
 		c.bulk.sample(r.now, r.lag)
 	}
@@ -159,6 +158,16 @@ func (c *congestion) acknowledged(r report) {
 	}
 	if c.bulk == nil && r.before >= c.window/2 && r.now >= c.criticalUntil {
 		c.bulk = &bulk{}
+	}
+}
+
+// remember counts what arrived and forgets what is long ago. A few windows tell
+// of enough losses that their share is known: that of 128 kB, five in a hundred,
+// would be 9 of 100 as often as 1.
+func (c *congestion) remember(acked int32) {
+	c.arrived += acked
+	if int64(c.arrived) > max(lossMemory, lossTrips*int64(min(c.window, windowMax/lossTrips))) {
+		c.arrived, c.missing = c.arrived/2, c.missing/2
 	}
 }
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"math"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -9,7 +10,8 @@ import (
 // delays measures how long packets wait in the queues of a path: the round trip
 // above the least that was ever seen. Single samples hold the jitter of radio
 // links and what acknowledgements waited, which only ever add to the truth, so
-// the least of the latest samples is taken.
+// the least of the latest samples is taken, over a part of a round trip: a host
+// that was busy for a moment delays many packets in succession.
 type delays struct {
 	base   [2]time.Duration // least round trip in this interval and in the one before, 0 without a sample
 	recent [2]time.Duration // least of the latest samples and of those before
@@ -32,7 +34,7 @@ func (d *delays) sample(now clock.Time, lag time.Duration) {
 		d.turn = now.Add(baseInterval)
 	}
 	d.base[0] = min(d.base[0], lag)
-	if d.count >= recentCount || d.count >= 2 && now.Sub(d.since) >= d.least()/2 {
+	if passed := now.Sub(d.since); d.count >= recentCount && passed >= d.least()/4 || d.count >= 2 && passed >= d.least()/2 {
 		d.peak = max(d.peak, d.queue())
 		d.recent[1], d.count = d.recent[0], 0
 	}
@@ -42,7 +44,7 @@ func (d *delays) sample(now clock.Time, lag time.Duration) {
 	if d.count == 0 || lag < d.recent[0] {
 		d.recent[0] = lag
 	}
-	d.count++
+	d.count += min(1, math.MaxUint8-d.count)
 }
 
 // least returns the round trip of the empty path, 0 if it is not known.
@@ -63,9 +65,11 @@ func (d *delays) queue() time.Duration {
 }
 
 // limit returns the wait from which on the path counts as full: an eighth of a
-// round trip, or half of what it was seen to hold where that is little.
+// round trip, or half of what it was seen to hold where that is little. But a
+// sixteenth may always be the work of busy hosts; where a queue holds no more
+// than that, losses count by their number alone.
 func (d *delays) limit() time.Duration {
-	return max(min(d.least()/8, d.peak/2), queueLeast)
+	return max(min(d.least()/8, max(d.peak/2, d.least()/16)), queueLeast)
 }
 
 // congested reports whether packets wait long enough for losses to be those of

@@ -34,6 +34,10 @@ type Config struct {
 	// it full are lost. 0 is no limit.
 	Queue int
 
+	// QueueBytes is how many bytes of packets, headers included, may wait for
+	// the bottleneck. 0 is no limit.
+	QueueBytes int
+
 	// Loss and Corrupt are the shares of packets, from 0 to 1, that are lost or
 	// delivered with some of their bits changed.
 	Loss, Corrupt float64
@@ -135,6 +139,11 @@ func (l *Link) Pass(now clock.Time, b []byte) (at, again clock.Time) {
 			return clock.Never, clock.Never
 		}
 		bits := int64(len(b)+l.cfg.Header) * 8
+		if n := int64(l.cfg.QueueBytes) * 8; n > 0 && len(l.leaving) > 0 &&
+			int64(l.busy.Sub(l.leaving[0]))*int64(l.cfg.Rate)/int64(time.Second)+bits > n {
+			l.stats.QueueFull++
+			return clock.Never, clock.Never
+		}
 		l.busy = max(l.busy, now).Add(time.Duration(bits * int64(time.Second) / int64(l.cfg.Rate)))
 		l.leaving = append(l.leaving, l.busy)
 		out = l.busy

@@ -35,6 +35,16 @@ func TestBottleneck(t *testing.T) {
 	if got := l.Stats().QueueFull; got != 3 {
 		t.Errorf("queue full: got %d, want 3", got)
 	}
+	// A queue of 3500 bytes holds three of them beside the one that is being
+	// sent, and a short one, but not a byte more.
+	l = NewLink(Config{Rate: 8_000_000, QueueBytes: 3500}, 1)
+	pass(l, 5, 0)
+	short, _ := l.Pass(0, make([]byte, 500))
+	none, _ := l.Pass(0, make([]byte, 1))
+	later, _ := l.Pass(clock.Time(time.Millisecond), make([]byte, 1000))
+	if got := l.Stats().QueueFull; got != 2 || short != clock.Time(4500*time.Microsecond) || none != clock.Never || later != clock.Time(5500*time.Microsecond) {
+		t.Errorf("queue of bytes: got %d full, %v, %v, %v, want 2 full, 4.5 ms, never, 5.5 ms", got, short, none, later)
+	}
 	l = NewLink(Config{Rate: 8_000_000, Header: 28}, 1)
 	if at := pass(l, 1000, 0); at[999] != clock.Time(1028*time.Millisecond) {
 		t.Errorf("with headers: got %v, want 1.028 s", at[999])

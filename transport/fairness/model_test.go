@@ -16,13 +16,15 @@ func TestModelAlone(t *testing.T) {
 	var periods []time.Duration
 	var before, after []float64
 	for range 7500 {
-		peak = max(peak, c.window)
+		if !c.recovering {
+			peak = max(peak, c.window)
+		}
 		w.run(10 * time.Millisecond)
 		if c.cuts != last {
 			now := time.Duration(w.at)
 			if ended != 0 {
 				periods = append(periods, (now - ended).Round(10*time.Millisecond))
-				before, after = append(before, peak), append(after, c.window)
+				before, after = append(before, peak), append(after, c.threshold)
 			}
 			last, peak, ended = c.cuts, 0, now
 		}

@@ -7,21 +7,27 @@ import (
 	"rtmfp/internal/clock"
 )
 
-// tcp is a model of Linux' TCP with CUBIC, SACK, and HyStart that always has
-// more to send: what decides about its share of a bottleneck, and nothing else.
-// Each transmission has a number of its own, and is lost when one that was sent
-// three later or a quarter of a round trip later is acknowledged, as with RACK.
-// It was held against the kernel's (docs/congestion.md).
+// tcp is a model of Linux' TCP with CUBIC, SACK, proportional rate reduction,
+// and HyStart that always has more to send: what decides about its share of a
+// bottleneck, and nothing else. Each transmission has a number of its own, and
+// is lost when one that was sent three later or a quarter of a round trip later
+// is acknowledged, as with RACK. It was held against the kernel's
+// (docs/congestion.md).
 type tcp struct {
-	w    *world
-	next int // number of the next transmission
-	sent map[int]clock.Time
-	head int // the lowest number that is not accounted for
-	seen int // bytes that left the bottleneck
+	w       *world
+	next    int // number of the next transmission
+	sent    map[int]transmission
+	head    int   // the lowest number that is not accounted for
+	segment int   // the next new segment
+	again   []int // segments that are lost, to be sent again
+	seen    int   // bytes that left the bottleneck
 
 	window, threshold float64 // in segments
 	recovery          int     // numbers below were sent before the last cut
 	highest           int     // acknowledged
+	recovering        bool    // by proportional rate reduction (RFC 6937)
+	flight            int     // RecoverFS of RFC 6937
+	delivered, out    int     // prr_delivered and prr_out
 
 	epoch           clock.Time
 	origin, period  float64
@@ -34,10 +40,17 @@ type tcp struct {
 	alarmSet        bool
 	waiting         []int // at the receiver, not acknowledged
 	waitingSince    clock.Time
-	highestArrived  int
-	probed, probing bool // tail-loss probe: sent since the last acknowledgement, due
+	upTo            int          // the receiver has all segments below
+	beyond          map[int]bool // and these
+	probed, probing bool         // tail-loss probe: sent since the last acknowledgement, due
 	cuts, timeouts  int
 	latest          clock.Time // arrival of the last acknowledgement
+}
+
+// transmission is a segment on its way.
+type transmission struct {
+	at      clock.Time
+	segment int
 }
 
 const (
@@ -48,7 +61,7 @@ const (
 
 // tcpFlow starts a connection after a time.
 func (w *world) tcpFlow(start time.Duration) *tcp {
-	c := &tcp{w: w, window: 10, threshold: math.Inf(1), sent: map[int]clock.Time{}, highest: -1, highestArrived: -1}
+	c := &tcp{w: w, window: 10, threshold: math.Inf(1), sent: map[int]transmission{}, highest: -1, beyond: map[int]bool{}}
 	w.after(start, c.send)
 	return c
 }
@@ -58,15 +71,21 @@ func (c *tcp) send() {
 	var b [segment]byte
 	for len(c.sent) < int(c.window) || c.probing {
 		c.probing = false
-		n := c.next
+		n, x := c.next, c.segment
 		c.next++
-		c.sent[n] = w.at
+		if len(c.again) > 0 {
+			x, c.again = c.again[0], c.again[1:]
+		} else {
+			c.segment++
+		}
+		c.sent[n] = transmission{w.at, x}
+		c.out++
 		at, _ := w.link.Pass(w.at, b[:])
 		if at == clock.Never {
 			continue
 		}
 		c.seen += wholeSize
-		w.schedule(event{at: at, f: func() { c.arrive(n) }})
+		w.schedule(event{at: at, f: func() { c.arrive(n, x) }})
 	}
 	c.arm()
 }
@@ -100,23 +119,30 @@ func (c *tcp) timeout() {
 		return
 	}
 	c.timeouts++
-	c.threshold = max(float64(len(c.sent))*beta, 2)
-	c.window, c.epoch = 1, 0
-	clear(c.sent)
-	c.head, c.recovery = c.next, c.next
+	c.reduce()
+	c.window, c.recovering = 1, false
+	for ; c.head < c.next; c.head++ {
+		c.lose(c.head)
+	}
 	c.send()
 }
 
-// arrive is the receiver: it acknowledges every second segment, and at once if
-// some are missing before it.
-func (c *tcp) arrive(n int) {
-	gap := n != c.highestArrived+1
-	c.highestArrived = max(c.highestArrived, n)
+// arrive is the receiver: it acknowledges every second segment, and at once
+// while some are missing (RFC 5681 §4.2).
+func (c *tcp) arrive(n, x int) {
+	urgent := x != c.upTo || len(c.beyond) > 0
+	if x >= c.upTo {
+		c.beyond[x] = true
+	}
+	for c.beyond[c.upTo] {
+		delete(c.beyond, c.upTo)
+		c.upTo++
+	}
 	c.waiting = append(c.waiting, n)
 	if len(c.waiting) == 1 {
 		c.waitingSince = c.w.at
 	}
-	if gap || len(c.waiting) >= 2 {
+	if urgent || len(c.waiting) >= 2 {
 		c.flush()
 		return
 	}
@@ -139,10 +165,10 @@ func (c *tcp) acked(acks []int) {
 	newly := 0
 	var rtt time.Duration
 	for _, n := range acks {
-		if at, ok := c.sent[n]; ok {
+		if t, ok := c.sent[n]; ok {
 			delete(c.sent, n)
 			newly++
-			rtt = now.Sub(at)
+			rtt = now.Sub(t.at)
 			c.highest = max(c.highest, n)
 		}
 	}
@@ -155,20 +181,26 @@ func (c *tcp) acked(acks []int) {
 	c.srtt += (rtt - c.srtt) / 8
 	c.base = min(c.base, rtt)
 	c.probed = false
-	lost := false
+	flight, lost := len(c.sent)+newly, false
 	for ; c.head < c.highest; c.head++ {
-		if at, ok := c.sent[c.head]; ok {
-			if c.head > c.highest-3 && now.Sub(at) < c.srtt+c.base/4 {
+		if t, ok := c.sent[c.head]; ok {
+			if c.head > c.highest-3 && now.Sub(t.at) < c.srtt+c.base/4 {
 				break
 			}
-			delete(c.sent, c.head)
+			c.lose(c.head)
 			lost = lost || c.head >= c.recovery
 		}
 	}
 	switch {
 	case lost:
-		c.cut()
-	case c.highest < c.recovery:
+		c.cuts++
+		c.reduce()
+		c.recovering, c.flight, c.delivered, c.out = true, flight, 0, 0
+		c.recover(newly)
+	case c.recovering && c.highest < c.recovery:
+		c.recover(newly)
+	case c.recovering:
+		c.recovering, c.window = false, c.threshold
 	case c.window < c.threshold:
 		c.window += float64(newly)
 		c.hystart(rtt)
@@ -178,17 +210,38 @@ func (c *tcp) acked(acks []int) {
 	c.send()
 }
 
-func (c *tcp) cut() {
-	c.cuts++
+// lose takes a transmission for lost.
+func (c *tcp) lose(n int) {
+	if t, ok := c.sent[n]; ok {
+		delete(c.sent, n)
+		c.again = append(c.again, t.segment)
+	}
+}
+
+// reduce is the kernel's bictcp_recalc_ssthresh.
+func (c *tcp) reduce() {
 	c.epoch = 0
 	if c.window < c.last {
 		c.last = c.window * (1 + beta) / 2
 	} else {
 		c.last = c.window
 	}
-	c.window = max(c.window*beta, 2)
-	c.threshold = c.window
+	c.threshold = max(c.window*beta, 2)
 	c.recovery = c.next
+}
+
+// recover sets the window while losses are repaired, so that it comes down to
+// the threshold within a round trip (RFC 6937 §3.1 with the slow-start bound).
+func (c *tcp) recover(newly int) {
+	c.delivered += newly
+	pipe := len(c.sent)
+	send := 0
+	if float64(pipe) > c.threshold {
+		send = int(math.Ceil(float64(c.delivered)*c.threshold/float64(c.flight))) - c.out
+	} else {
+		send = min(int(c.threshold)-pipe, max(c.delivered-c.out, newly)+1)
+	}
+	c.window = float64(pipe + max(send, 0))
 }
 
 // hystart ends slow start when the least round trip of a round has risen.

@@ -70,15 +70,23 @@ const (
 	wholeSize = 1500
 )
 
-// packets returns how many whole packets the queue holds.
-func (p path) packets() int {
-	return max(int(p.queue*float64(p.rate)/8*p.rtt.Seconds()/wholeSize), 2)
+// config returns the bottleneck. Its queue has room for so many bytes, or for as
+// many whole packets if -packets is set.
+func (p path) config() impair.Config {
+	c := impair.Config{Delay: p.rtt / 2, Rate: p.rate, Header: header, Loss: p.loss}
+	n := max(int(p.queue*float64(p.rate)/8*p.rtt.Seconds()/wholeSize), 2)
+	if *packets {
+		c.Queue = n
+	} else {
+		c.QueueBytes = n * wholeSize
+	}
+	return c
 }
 
 func newWorld(t testing.TB, p path, seed uint64) *world {
 	return &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 3)), at: clock.Time(time.Hour), back: p.rtt / 2,
-		link:  impair.NewLink(impair.Config{Delay: p.rtt / 2, Rate: p.rate, Header: header, Queue: p.packets(), Loss: p.loss}, seed),
+		link:  impair.NewLink(p.config(), seed),
 		nodes: map[netip.Addr]*node{}, buf: make([]byte, 64<<10),
 	}
 }
