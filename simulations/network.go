@@ -1,86 +1,71 @@
-// Package simulations runs many nodes in one process on virtual time: the very
-// node.Core that runs in production, on a network that is made of numbers.
-//
-// A Network is owned by one goroutine. Everything in it follows from its seed:
-// two runs of one seed do the same at the same virtual nanosecond, which Trace
-// shows.
 package simulations
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/netip"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"rtmfp/internal/clock"
 	"rtmfp/node"
-	"rtmfp/transport/crypto"
 )
 
-// Link says what happens to a datagram on its way between two nodes.
-type Link struct {
-	Latency time.Duration // one way
-	Jitter  time.Duration // added, uniformly from 0 up to this
-	Loss    float64       // probability that it is lost
-}
-
-// Config says what network to make.
+// Config says what network to make. All functions must decide alike when they
+// are asked alike, or runs do not repeat.
 type Config struct {
 	Seed uint64
 
 	// Link gives the way from one node to another, by their numbers in the
-	// order of AddNode. Default: 20 ms, nothing lost.
+	// order of AddNode. It is asked for every datagram. Default: 20 ms, nothing
+	// lost.
 	Link func(from, to int) Link
+
+	// LAN is the way between nodes behind the same NAT. Default: 0.5 ms.
+	LAN Link
+
+	// Trace says what goes into the fingerprint.
+	Trace TraceLevel
+
+	// Checks says which invariants are watched. Default: those that cost little.
+	Checks Checks
+
+	// Sample, if it is not nil, is called every SampleEvery (default 1 s) of
+	// virtual time, between two events.
+	Sample      func(now clock.Time)
+	SampleEvery time.Duration
+
+	// Progress, if it is not nil, is called every 65,536 entries of the calendar, so that a
+	// caller can show how far a run is. It must not touch the network.
+	Progress func(Progress)
+}
+
+// Progress is how far a network is.
+type Progress struct {
+	Now    clock.Time
+	Events uint64
 }
 
 // Network is a virtual network with its nodes and its clock.
 type Network struct {
-	cfg   Config
-	now   clock.Time
-	queue clock.Queue[event]
-	rng   *rand.Rand
-	nodes []*Node
-	index map[netip.AddrPort]*Node
-	trace *xxhash.Digest
-	buf   []byte
-	stats Stats
-}
-
-// Stats counts what happened on the network.
-type Stats struct {
-	Events    uint64 // datagrams and timers that were handled
-	Sent      uint64 // datagrams
-	Delivered uint64
-	Lost      uint64 // by the link's loss
-	Dead      uint64 // sent to nobody, or to a node that was stopped
-	Bytes     uint64 // UDP payload sent
-}
-
-// Node is one node of a Network.
-type Node struct {
-	Core *node.Core
-	Addr netip.AddrPort
-
-	// Sent counts the UDP payload that the node has sent, in bytes.
-	Sent uint64
-
-	// OnTurn is called after every turn of the node's core, to drain its
-	// events and frames. It may call into the core.
-	OnTurn func(now clock.Time)
-
-	number  int
-	wake    clock.Timer[event]
-	stopped bool
-}
-
-// event is the wake-up of a node, or a datagram that arrives at one.
-type event struct {
-	node *Node
-	from netip.AddrPort
-	data []byte // nil for a wake-up
+	cfg      Config
+	now      clock.Time
+	calendar calendar
+	nodes    []*Node
+	moved    map[netip.AddrPort]*Node // nodes at other addresses than their first, and NATs' insides are elsewhere
+	nats     []*NAT
+	outside  map[netip.Addr]*NAT // by the outer address of those on the public network
+	flights  flights
+	calls    calls
+	works    works
+	paths    map[uint64]*pathState
+	faults   []*Fault
+	trace    uint64
+	buf      []byte
+	stats    Stats
+	sampleAt clock.Time
+	watch    watch
 }
 
 // transmitSize is the room for one batch of datagrams of a core.
@@ -91,29 +76,37 @@ func New(cfg Config) *Network {
 	if cfg.Link == nil {
 		cfg.Link = func(int, int) Link { return Link{Latency: 20 * time.Millisecond} }
 	}
-	return &Network{
-		cfg:   cfg,
-		rng:   rand.New(rand.NewPCG(cfg.Seed, 0)),
-		index: map[netip.AddrPort]*Node{},
-		trace: xxhash.New(),
-		buf:   make([]byte, transmitSize),
+	if cfg.LAN.Latency == 0 {
+		cfg.LAN.Latency = 500 * time.Microsecond
 	}
+	if cfg.SampleEvery <= 0 {
+		cfg.SampleEvery = time.Second
+	}
+	w := &Network{
+		cfg:      cfg,
+		moved:    map[netip.AddrPort]*Node{},
+		outside:  map[netip.Addr]*NAT{},
+		paths:    map[uint64]*pathState{},
+		buf:      make([]byte, transmitSize),
+		sampleAt: clock.Time(0).Add(cfg.SampleEvery),
+	}
+	w.calendar.init()
+	w.watch.init(cfg.Checks)
+	return w
 }
 
 // Now returns the virtual time.
 func (w *Network) Now() clock.Time { return w.now }
 
-// Unix returns the virtual wall clock in microseconds, which all nodes share.
+// Unix returns the virtual wall clock in microseconds, as nodes whose clocks
+// are right have it.
 func (w *Network) Unix() int64 { return int64(w.now) / int64(time.Microsecond) }
 
 // Stats returns what has happened so far.
 func (w *Network) Stats() Stats { return w.stats }
 
-// Trace returns a fingerprint of every datagram that has arrived: when, where
-// from, where to, and what it says.
-func (w *Network) Trace() uint64 { return w.trace.Sum64() }
-
-// Nodes returns all nodes in the order in which they were added.
+// Nodes returns all nodes in the order in which they were added, those that
+// were stopped or removed included.
 func (w *Network) Nodes() []*Node { return w.nodes }
 
 // Rand returns the source of randomness for a node: a generator of its own
@@ -125,134 +118,101 @@ func (w *Network) Rand(number int) io.Reader {
 	return rand.NewChaCha8(seed)
 }
 
-// AddNode puts a new node on the network. Identity and Rand of cfg are filled
-// in if they are nil.
+// AddNode puts a node without peculiarities on the network. Identity and Rand
+// of cfg are filled in if they are nil.
 func (w *Network) AddNode(cfg node.CoreConfig) (*Node, error) {
-	number := len(w.nodes)
-	if cfg.Rand == nil {
-		cfg.Rand = w.Rand(number)
-	}
-	if cfg.Identity == nil {
-		id, err := crypto.NewIdentity(cfg.Rand, crypto.IdentityOptions{})
-		if err != nil {
-			return nil, err
-		}
-		cfg.Identity = id
-	}
-	core, err := node.NewCore(cfg)
-	if err != nil {
-		return nil, err
-	}
-	ip := netip.AddrFrom4([4]byte{10, byte(number >> 16), byte(number >> 8), byte(number)})
-	n := &Node{Core: core, Addr: netip.AddrPortFrom(ip, node.DefaultPort), number: number}
-	n.wake.Owner = event{node: n}
-	w.nodes = append(w.nodes, n)
-	w.index[n.Addr] = n
-	return n, nil
+	return w.Add(NodeConfig{Core: cfg})
 }
 
-// Stop takes a node off the network without a word, as SIGKILL does.
-func (w *Network) Stop(n *Node) {
-	n.stopped = true
-	w.queue.Stop(&n.wake)
+// At calls f at the virtual instant when, or now if that is over. Calls of one
+// instant are made in the order in which they were asked for.
+func (w *Network) At(when clock.Time, f func()) {
+	w.calendar.add(max(when, w.now), entryCall, w.calls.add(f))
 }
 
-// Move gives a node another address, as a new lease or a restart elsewhere
-// does. Whoever had the address has it no more.
-func (w *Network) Move(n *Node, addr netip.AddrPort) {
-	if w.index[n.Addr] == n {
-		delete(w.index, n.Addr)
-	}
-	n.Addr = addr
-	w.index[addr] = n
-}
+// After calls f when d has passed.
+func (w *Network) After(d time.Duration, f func()) { w.At(w.now.Add(d), f) }
 
-// Do calls f, which may call into n's core, and carries out what follows.
-func (w *Network) Do(n *Node, f func(now clock.Time)) {
-	f(w.now)
-	w.turn(n)
-}
-
-// Run lets virtual time pass for d.
+// Run lets virtual time pass for d, or until an invariant breaks; see Err.
 func (w *Network) Run(d time.Duration) {
+	if w.watch.checks.Catch {
+		defer w.catch()
+	}
 	end := w.now.Add(d)
-	for {
-		when := w.queue.Next()
-		t := w.queue.Pop(end)
-		if t == nil {
-			break
+	for steps := 0; w.watch.breach == nil; {
+		when := min(w.calendar.next(), end)
+		for w.sampleAt <= when {
+			w.now = max(w.now, w.sampleAt)
+			w.sampleAt = w.sampleAt.Add(w.cfg.SampleEvery)
+			w.sample()
 		}
-		ev := t.Owner
-		w.now = max(w.now, when)
-		w.stats.Events++
-		if ev.node.stopped {
-			if ev.data != nil {
-				w.stats.Dead++
+		if w.watch.breach != nil {
+			return
+		}
+		e, ok := w.calendar.pop(when)
+		if !ok {
+			if when < end {
+				continue // what was sampled put something earlier in
 			}
-			continue
+			w.now = end
+			return
 		}
-		if ev.data != nil {
-			w.stats.Delivered++
-			w.fingerprint(ev)
-			ev.node.Core.HandleDatagram(w.now, ev.from, ev.data)
+		w.now = e.when
+		if steps++; steps&(1<<16-1) == 0 && w.cfg.Progress != nil {
+			w.cfg.Progress(Progress{Now: w.now, Events: w.stats.Events})
 		}
-		w.turn(ev.node)
-	}
-	w.now = end
-}
-
-func (w *Network) fingerprint(ev event) {
-	var head [8 + 2 + 2 + 4]byte
-	binary.LittleEndian.PutUint64(head[0:], uint64(w.now))
-	from, to := ev.from.Addr().As4(), ev.node.Addr.Addr().As4()
-	copy(head[8:], from[2:])
-	copy(head[10:], to[2:])
-	binary.LittleEndian.PutUint32(head[12:], uint32(len(ev.data)))
-	_, _ = w.trace.Write(head[:]) // a hash never fails
-	_, _ = w.trace.Write(ev.data)
-}
-
-// turn lets a node act and takes what it sends.
-func (w *Network) turn(n *Node) {
-	n.Core.Advance(w.now)
-	for work, ok := n.Core.NextWork(); ok; work, ok = n.Core.NextWork() {
-		work.Run()
-		n.Core.FinishWork(w.now, work)
-	}
-	if n.OnTurn != nil {
-		n.OnTurn(w.now)
-	}
-	for b, ok := n.Core.Transmit(w.now, w.buf); ok; b, ok = n.Core.Transmit(w.now, w.buf) {
-		for data := b.B; len(data) > 0; {
-			size := len(data)
-			if b.Segment > 0 {
-				size = min(size, b.Segment)
-			}
-			w.send(n, b.To, data[:size])
-			data = data[size:]
+		switch e.kind {
+		case entryWake:
+			w.wake(w.nodes[e.ref], e.when)
+		case entryDatagram:
+			w.arrive(e.ref)
+		case entryWork:
+			w.finish(e.ref)
+		case entryCall:
+			w.stats.Events++
+			w.calls.take(e.ref)()
 		}
 	}
-	w.queue.Set(&n.wake, max(n.Core.Deadline(), w.now))
 }
 
-func (w *Network) send(from *Node, to netip.AddrPort, data []byte) {
-	from.Sent += uint64(len(data))
-	w.stats.Sent++
-	w.stats.Bytes += uint64(len(data))
-	target := w.index[to]
-	if target == nil || target.stopped {
-		w.stats.Dead++
-		return
+func (w *Network) sample() {
+	if w.cfg.Sample != nil {
+		w.cfg.Sample(w.now)
 	}
-	link := w.cfg.Link(from.number, target.number)
-	if link.Loss > 0 && w.rng.Float64() < link.Loss {
-		w.stats.Lost++
-		return
+	w.checkNow()
+}
+
+// Slim gives back the memory that busier times have left in the network itself.
+func (w *Network) Slim() {
+	w.flights.slim()
+	w.calendar.rebuild(w.calendar.shift)
+}
+
+// String tells the counters.
+func (w *Network) String() string {
+	return fmt.Sprintf("%v: %d nodes, %d events", time.Duration(w.now), len(w.nodes), w.stats.Events)
+}
+
+// calls are the functions that At was given.
+type calls struct {
+	list []func()
+	free []uint32
+}
+
+func (c *calls) add(f func()) uint32 {
+	if n := len(c.free); n > 0 {
+		i := c.free[n-1]
+		c.free = c.free[:n-1]
+		c.list[i] = f
+		return i
 	}
-	delay := link.Latency
-	if link.Jitter > 0 {
-		delay += time.Duration(w.rng.Int64N(int64(link.Jitter)))
-	}
-	t := &clock.Timer[event]{Owner: event{target, from.Addr, append([]byte(nil), data...)}}
-	w.queue.Set(t, w.now.Add(delay))
+	c.list = append(c.list, f)
+	return uint32(len(c.list) - 1)
+}
+
+func (c *calls) take(i uint32) func() {
+	f := c.list[i]
+	c.list[i] = nil
+	c.free = append(c.free, i)
+	return f
 }

@@ -83,6 +83,22 @@ func NewIdentity(rand io.Reader, o IdentityOptions) (*Identity, error) {
 	return id, err
 }
 
+// NewSimulatedIdentity makes an identity whose key is nobody's, without the
+// public-key work: for Policy.Simulation, which has no use for keys, and nothing
+// else. Others refuse it when they come to need one.
+func NewSimulatedIdentity(rand io.Reader) (*Identity, error) {
+	public, err := draw(rand, x25519Size)
+	if err != nil {
+		return nil, err
+	}
+	cert := element.AppendOption(make([]byte, 0, simulatedCertificate), certAcceptsAncillary, nil)
+	cert = appendGroupKey(cert, certStaticKey, GroupX25519, public)
+	c, err := ParseCertificate(cert)
+	return &Identity{certificate: c}, err
+}
+
+const simulatedCertificate = 2 + 3 + x25519Size // its size in bytes
+
 func draw(rand io.Reader, size int) ([]byte, error) {
 	b := make([]byte, size)
 	if _, err := io.ReadFull(rand, b); err != nil {

@@ -103,6 +103,9 @@ func (id *Identity) agree(initiator bool, e *x25519Key, cert *Certificate, c com
 	if !c.hasEphemeral || c.ephemeralGroup != GroupX25519 {
 		return nil, fmt.Errorf("%w: no X25519 share", ErrKeying)
 	}
+	if _, static := id.certificate.staticKey(GroupX25519); static && id.x25519 == nil {
+		return nil, fmt.Errorf("%w: a simulated identity has no key", ErrSimulation)
+	}
 	farS, hasS := cert.staticKey(GroupX25519)
 	secrets = make([]byte, 0, 4*x25519Size)
 	for _, p := range [...]struct {

@@ -1,0 +1,129 @@
+package simulations
+
+import (
+	"time"
+
+	"rtmfp/internal/clock"
+)
+
+// Link says what happens to a datagram on its way between two nodes. The zero
+// value of each field is that nothing of the kind happens.
+type Link struct {
+	Latency time.Duration // one way
+	Jitter  time.Duration // added, uniformly from 0 up to this
+	Ordered bool          // jitter does not let datagrams overtake each other
+	Loss    float64       // probability that it is lost
+	Burst   *Burst        // and losses that come together
+
+	Reorder      float64       // probability that it is held back …
+	ReorderDelay time.Duration // … for so long; default 10 ms
+	Duplicate    float64       // probability that it arrives twice
+	Corrupt      float64       // probability that some of its bits are changed
+	MTU          int           // size of the largest UDP payload that passes
+}
+
+// Burst is loss after Gilbert and Elliott: a path is good for a while, then bad
+// for a while, both exponentially distributed, and loses datagrams while it is
+// bad.
+type Burst struct {
+	Good, Bad time.Duration // means
+	Loss      float64       // probability while it is bad; 0 = 1
+}
+
+// Share returns the share of datagrams that is lost in the long run.
+func (b *Burst) Share() float64 {
+	loss := b.Loss
+	if loss == 0 {
+		loss = 1
+	}
+	return loss * float64(b.Bad) / float64(b.Good+b.Bad)
+}
+
+// pathState is what one direction between two nodes remembers, for links that
+// ask for it.
+type pathState struct {
+	until clock.Time // the present weather holds
+	last  clock.Time // arrival of the latest datagram, of an ordered path
+	known bool
+	bad   bool
+}
+
+// path returns the state of a direction.
+func (w *Network) path(from, to *Node) *pathState {
+	key := uint64(from.number)<<32 | uint64(to.number)
+	p := w.paths[key]
+	if p == nil {
+		p = new(pathState)
+		w.paths[key] = p
+	}
+	return p
+}
+
+// lost decides whether the weather on the path takes a datagram.
+func (b *Burst) lost(p *pathState, n *Node, now clock.Time) bool {
+	if !p.known {
+		p.known = true
+		p.bad = chance(&n.rng, float64(b.Bad)/float64(b.Good+b.Bad))
+		p.until = now.Add(b.stay(p.bad, n))
+	}
+	for p.until <= now {
+		p.bad = !p.bad
+		p.until = p.until.Add(b.stay(p.bad, n))
+	}
+	return p.bad && (b.Loss == 0 || chance(&n.rng, b.Loss))
+}
+
+// stay draws how long the weather holds.
+func (b *Burst) stay(bad bool, n *Node) time.Duration {
+	mean := b.Good
+	if bad {
+		mean = b.Bad
+	}
+	return max(Exponential(&n.rng, mean), time.Microsecond)
+}
+
+// defaultReorderDelay is how long a datagram is held back.
+const defaultReorderDelay = 10 * time.Millisecond
+
+// travel carries a datagram over a link, from the instant at which it left its
+// sender's access link.
+func (w *Network) travel(l Link, from, to *Node, left clock.Time, f *flight) {
+	size := len(f.data)
+	if l.MTU > 0 && size > l.MTU {
+		w.discard(f, DropSize)
+		return
+	}
+	if chance(&from.rng, l.Loss) || l.Burst != nil && l.Burst.lost(w.path(from, to), from, left) {
+		w.discard(f, DropLoss)
+		return
+	}
+	at := left.Add(l.Latency + uniform(&from.rng, l.Jitter))
+	if l.Ordered {
+		p := w.path(from, to)
+		at = max(at, p.last)
+		p.last = at
+	}
+	if chance(&from.rng, l.Reorder) {
+		hold := l.ReorderDelay
+		if hold == 0 {
+			hold = defaultReorderDelay
+		}
+		at = at.Add(hold)
+		w.stats.Reordered++
+	}
+	if chance(&from.rng, l.Duplicate) {
+		again := w.flights.take(f.data)
+		again.to, again.nat, again.dst, again.from = f.to, f.nat, f.dst, f.from
+		w.stats.Duplicated++
+		w.stats.DuplicatedBytes += uint64(size)
+		w.calendar.add(left.Add(l.Latency+uniform(&from.rng, l.Jitter)), entryDatagram, again.ref)
+	}
+	if chance(&from.rng, l.Corrupt) && size > 0 {
+		for range 1 + from.rng.Uint64()%4 {
+			v := from.rng.Uint64()
+			f.data[v%uint64(size)] ^= byte(1 + v>>32%255)
+		}
+		w.stats.Corrupted++
+	}
+	w.calendar.add(at, entryDatagram, f.ref)
+}

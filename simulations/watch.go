@@ -1,0 +1,153 @@
+package simulations
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"rtmfp/internal/clock"
+)
+
+// Checks says which invariants a network watches while it runs.
+type Checks struct {
+	// None watches nothing, which makes a run a little faster.
+	None bool
+
+	// Turns is of how many turns of a core one is followed by a check of all
+	// that its layers promise. Default 1024; 1 checks every turn.
+	Turns int
+
+	// Catch makes a panic of a core a breach, so that it is told with the seed
+	// and the time.
+	Catch bool
+}
+
+// Breach is an invariant that did not hold. The run that found it stops at
+// that instant; the same seed breaks it again.
+type Breach struct {
+	Name   string // of the invariant
+	Detail string
+	Seed   uint64
+	At     clock.Time
+	Node   int // -1 if it is nobody's
+}
+
+// Error tells the breach in one line, and the stack below it if there is one.
+func (b *Breach) Error() string {
+	who := ""
+	if b.Node >= 0 {
+		who = fmt.Sprintf(" at node %d", b.Node)
+	}
+	return fmt.Sprintf("invariant %q broken%s after %v with seed %d: %s", b.Name, who, time.Duration(b.At), b.Seed, b.Detail)
+}
+
+// watch is the state of a network's checks.
+type watch struct {
+	checks Checks
+	breach *Breach
+	turns  int
+	own    []ownCheck
+}
+
+type ownCheck struct {
+	name string
+	f    func(now clock.Time) error
+}
+
+func (w *watch) init(c Checks) {
+	if c.Turns <= 0 {
+		c.Turns = 1024
+	}
+	w.checks = c
+}
+
+// Err returns the breach that stopped the network, nil if all is well.
+func (w *Network) Err() error {
+	if w.watch.breach == nil {
+		return nil
+	}
+	return w.watch.breach
+}
+
+// Check adds an invariant of the caller's own, which is asked with each sample.
+func (w *Network) Check(name string, f func(now clock.Time) error) {
+	w.watch.own = append(w.watch.own, ownCheck{name, f})
+}
+
+// Fail stops the network: an invariant that the caller watches is broken. The
+// first one counts.
+func (w *Network) Fail(n *Node, name, detail string) { w.breachAt(n, name, detail) }
+
+func (w *Network) breachAt(n *Node, name, detail string) {
+	if w.watch.breach != nil {
+		return
+	}
+	w.watch.breach = &Breach{Name: name, Detail: detail, Seed: w.cfg.Seed, At: w.now, Node: -1}
+	if n != nil {
+		w.watch.breach.Node = n.number
+	}
+}
+
+// catch makes a panic a breach.
+func (w *Network) catch() {
+	if r := recover(); r != nil {
+		w.breachAt(nil, "panic", fmt.Sprintf("%v\n%s", r, debug.Stack()))
+	}
+}
+
+// checkNow asks the invariants that concern the network as a whole.
+func (w *Network) checkNow() {
+	if w.watch.checks.None {
+		return
+	}
+	if err := w.conserved(); err != nil {
+		w.breachAt(nil, "bytes", err.Error())
+	}
+	for _, c := range w.watch.own {
+		if err := c.f(w.now); err != nil {
+			w.breachAt(nil, c.name, err.Error())
+		}
+	}
+}
+
+// conserved says whether every byte that was sent has arrived, is on its way,
+// or was dropped for a reason. What is on its way is counted in the calendar.
+func (w *Network) conserved() error {
+	var inFlight, datagrams uint64
+	w.calendar.each(func(e *entry) {
+		if e.kind == entryDatagram {
+			datagrams++
+			inFlight += uint64(len(w.flights.list[e.ref].data))
+		}
+	})
+	in := w.stats.Bytes + w.stats.DuplicatedBytes
+	out := w.stats.DeliveredBytes + inFlight
+	for _, b := range w.stats.DroppedBytes {
+		out += b
+	}
+	if in != out {
+		return fmt.Errorf("%d bytes went in, %d are accounted for", in, out)
+	}
+	nIn, nOut := w.stats.Sent+w.stats.Duplicated, w.stats.Delivered+datagrams
+	for _, n := range w.stats.Dropped {
+		nOut += n
+	}
+	if nIn != nOut {
+		return fmt.Errorf("%d datagrams went in, %d are accounted for", nIn, nOut)
+	}
+	return nil
+}
+
+// afterTurn checks a core's own invariants, after some of its turns.
+func (t *watch) afterTurn(w *Network, n *Node) {
+	if t.checks.None {
+		return
+	}
+	if t.turns++; t.turns < t.checks.Turns {
+		return
+	}
+	t.turns = 0
+	if err := n.Core.Check(n.local(w.now)); err != nil {
+		w.breachAt(n, "core", err.Error())
+	}
+}
