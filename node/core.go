@@ -60,6 +60,8 @@ type Core struct {
 	closing  []*transport.Session // closed by CloseAll, without an answer yet
 	events   []CoreEvent
 	counters Counters
+
+	bare func(kind uint8) group.Links // in place of the transport, of a BareGroup
 }
 
 // Counters are what a Core had no room for.

@@ -32,12 +32,12 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		Introduce:     c.cfg.Introduce,
 		AllowUnproven: c.cfg.AllowLegacy,
 		Features:      features(spec),
-	}, groupLinks{g, flowGroup})
+	}, g.links(flowGroup))
 	g.streams = multicast.New(multicast.Config{
 		Rand:        c.seededRand(),
 		RelayAll:    c.cfg.RelayAll,
 		UploadLimit: c.cfg.UploadLimit,
-	}, groupLinks{g, flowStream})
+	}, g.links(flowStream))
 	if spec.Posting {
 		g.posts = posting.New(now, posting.Config{
 			Rand:      c.seededRand(),
@@ -45,7 +45,7 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 			GroupID:   spec.ID(),
 			Keys:      signingKeys{c.cfg.Identity},
 			UnixMilli: c.cfg.UnixMilli,
-		}, groupLinks{g, flowPosts})
+		}, g.links(flowPosts))
 	}
 	return g
 }
@@ -57,6 +57,14 @@ func features(spec *group.Spec) group.Features {
 		f |= group.FeaturePosting
 	}
 	return f
+}
+
+// links returns what the flows of a kind go by.
+func (g *GroupCore) links(k flowKind) group.Links {
+	if g.core.bare != nil {
+		return g.core.bare(uint8(k))
+	}
+	return groupLinks{g, k}
 }
 
 // Spec returns the groupspec.

@@ -26,6 +26,7 @@ const (
 	entryDatagram
 	entryWork
 	entryCall
+	entryMessage
 )
 
 func (e *entry) before(f *entry) bool {
