@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"rtmfp/group"
 	"rtmfp/internal/clock"
 )
@@ -32,7 +34,7 @@ func FlowKind(metadata []byte) uint8 { return uint8(kindOf(metadata)) }
 // Ready reports whether flows of a kind may be offered yet: those of services
 // have to wait until the member at the far end was greeted.
 func (b *BareGroup) Ready(kind uint8, link group.LinkID) bool {
-	return flowKind(kind) == flowGroup || b.greeted[link]
+	return flowKind(kind) == flowGroup || slices.Contains(b.greeted, link)
 }
 
 // FlowOpened tells of a flow that the far end opened, and of the sending flow

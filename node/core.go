@@ -74,22 +74,22 @@ type Counters struct {
 type link struct {
 	session *transport.Session
 	users   []*GroupCore
-	boot    bool       // an introducer that the node was told of is behind it
 	closeAt clock.Time // when it is closed unless somebody takes it up; Never while it is used
+	boot    bool       // an introducer that the node was told of is behind it
 }
 
 // sendFlow and recvFlow lead from handles that groups know to flows.
 type sendFlow struct {
 	flow  *transport.SendFlow
-	link  group.LinkID
 	owner *GroupCore
+	link  group.LinkID
 	kind  flowKind
 }
 
 type recvFlow struct {
 	flow  *transport.RecvFlow
-	link  group.LinkID
 	owner *GroupCore // nil until its first message names a group
+	link  group.LinkID
 	kind  flowKind
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"rtmfp/group"
@@ -19,12 +20,12 @@ type GroupCore struct {
 	spec    *group.Spec
 	group   *group.Group
 	streams *multicast.Service
-	posts   *posting.Service      // nil if the group carries none
-	greeted map[group.LinkID]bool // the links of neighbors, as the services know them
+	posts   *posting.Service // nil if the group carries none
+	greeted []group.LinkID   // the links of neighbors, as the services know them
 }
 
 func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
-	g := &GroupCore{core: c, spec: spec, greeted: map[group.LinkID]bool{}}
+	g := &GroupCore{core: c, spec: spec}
 	g.group = group.New(group.Config{
 		Spec:          spec,
 		Self:          group.PeerID(c.ID()),
@@ -121,11 +122,11 @@ func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 		if g.posts != nil && ev.Features&group.FeaturePosting != 0 {
 			g.posts.NeighborUp(now, ev.Link, posting.Member{Peer: ev.Peer, Session: ev.Session})
 		}
-		g.greeted[ev.Link] = true
+		g.greeted = append(g.greeted, ev.Link)
 		g.core.takeEarly(now, ev.Link, g)
 		g.core.report(CoreEvent{Kind: EventNeighborUp, Group: g, Peer: PeerID(ev.Peer)})
 	case group.NeighborDown:
-		delete(g.greeted, ev.Link)
+		g.greeted = slices.DeleteFunc(g.greeted, func(l group.LinkID) bool { return l == ev.Link })
 		g.streams.NeighborDown(now, ev.Link)
 		if g.posts != nil {
 			g.posts.NeighborDown(now, ev.Link)

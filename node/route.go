@@ -176,7 +176,7 @@ func (c *Core) flowOpen(now clock.Time, s *transport.Session, f *transport.RecvF
 			f.Reject(now, rejectUnknown)
 			return
 		}
-		if kind != flowGroup && !sf.owner.greeted[id] {
+		if kind != flowGroup && !slices.Contains(sf.owner.greeted, id) {
 			c.keepEarly(now, earlyFlow{f, id, sf.owner})
 			return
 		}

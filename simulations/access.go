@@ -24,6 +24,12 @@ type Access struct {
 	CoDel bool
 }
 
+// attachment is a node's access link with its two queues.
+type attachment struct {
+	Access
+	up, down bottleneck
+}
+
 // headerSize is what a datagram costs on an access link beside its payload:
 // IPv4 and UDP.
 const headerSize = 28
@@ -34,6 +40,22 @@ const headerSize = 28
 type bottleneck struct {
 	free  clock.Time // when the last of what is queued has left
 	codel codel
+}
+
+// leave takes a datagram that goes out at now, and arrive one that comes in.
+// They return when it has passed, false if it is dropped.
+func (a *attachment) leave(now clock.Time, size int) (clock.Time, bool) {
+	if a == nil || a.Up <= 0 {
+		return now, true
+	}
+	return a.up.pass(now, size, a.Up, a.Queue, a.CoDel)
+}
+
+func (a *attachment) arrive(now clock.Time, size int) (clock.Time, bool) {
+	if a == nil || a.Down <= 0 {
+		return now, true
+	}
+	return a.down.pass(now, size, a.Down, a.Queue, a.CoDel)
 }
 
 // pass takes a datagram at now and returns when it has left; false if it is

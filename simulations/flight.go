@@ -117,13 +117,10 @@ func (w *Network) send(n *Node, to netip.AddrPort, data []byte) {
 	n.Sent += uint64(size)
 	w.stats.Sent++
 	w.stats.Bytes += uint64(size)
-	left := w.now
-	if n.access != nil && n.access.Up > 0 {
-		var ok bool
-		if left, ok = n.up.pass(w.now, size, n.access.Up, n.access.Queue, n.access.CoDel); !ok {
-			w.drop(DropUplink, size)
-			return
-		}
+	left, ok := n.access.leave(w.now, size)
+	if !ok {
+		w.drop(DropUplink, size)
+		return
 	}
 	r, why := w.route(n, to)
 	if r.to == nil && r.nat == nil {
@@ -162,12 +159,12 @@ func (w *Network) arrive(ref uint32) {
 	}
 	if f.stage == onPath {
 		f.stage = onAccess
-		if n.access != nil && n.access.Down > 0 {
-			at, ok := n.down.pass(w.now, len(f.data), n.access.Down, n.access.Queue, n.access.CoDel)
-			if !ok {
-				w.discard(f, DropDownlink)
-				return
-			}
+		at, ok := n.access.arrive(w.now, len(f.data))
+		if !ok {
+			w.discard(f, DropDownlink)
+			return
+		}
+		if at > w.now {
 			w.calendar.add(at, entryDatagram, ref)
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 	"time"
+	"unsafe"
 
 	"rtmfp/multicast"
 )
@@ -24,6 +25,7 @@ const (
 
 	// What a network needs for itself: the days of its calendar, and a buffer.
 	networkSize = yearDays*4 + yearDays/8 + transmitSize
+	nodeSize    = int64(unsafe.Sizeof(Node{}))
 )
 
 func liveHeap() int64 {
@@ -50,7 +52,7 @@ func TestMemoryPerMember(t *testing.T) {
 		t.Fatalf("members have %d sessions on average, want 16 for the measurement to mean something", got)
 	}
 	b.net.Slim()
-	idle := (liveHeap() - before - networkSize) / size
+	idle := (liveHeap()-before-networkSize)/size - nodeSize
 	t.Logf("idle: %d bytes for each member, with %d sessions", idle, sessions/size)
 	if idle > budgetIdle {
 		t.Errorf("idle member: got %d bytes, budget %d", idle, budgetIdle)
@@ -68,7 +70,7 @@ func TestMemoryPerMember(t *testing.T) {
 		payload += held
 	}
 	b.net.Slim()
-	watching := (liveHeap() - before - networkSize - int64(payload)) / size
+	watching := (liveHeap()-before-networkSize-int64(payload))/size - nodeSize
 	ciphers := int64(sessions/size+1) * cipherSize // one more for the introducer's
 	t.Logf("watching: %d bytes for each member beside %d of payload and %d of ciphers, %d more than idle",
 		watching-ciphers, payload/size, ciphers, watching-ciphers-idle)

@@ -80,11 +80,10 @@ type Node struct {
 	stopped bool
 	evicted bool // another node has its address
 
-	access     *Access
-	up, down   bottleneck
-	busy       clock.Time // its processor, until then
-	stalled    clock.Time // it does nothing before
-	worker     clock.Time // its worker is busy until then
+	access     *attachment // nil if nothing limits it
+	busy       clock.Time  // its processor, until then
+	stalled    clock.Time  // it does nothing before
+	worker     clock.Time  // its worker is busy until then
 	packetCost time.Duration
 	workCost   time.Duration
 	waiting    int // bytes in its socket
@@ -126,7 +125,7 @@ func (w *Network) Add(cfg NodeConfig) (*Node, error) {
 	}
 	n.rng.Seed(w.cfg.Seed, uint64(number)<<1|1)
 	if cfg.Access != (Access{}) {
-		n.access = &cfg.Access
+		n.access = &attachment{Access: cfg.Access}
 	}
 	if n.nat != nil {
 		n.Addr = n.nat.admit(n)
@@ -229,7 +228,12 @@ func (w *Network) Stall(n *Node, d time.Duration) { n.stalled = max(n.stalled, w
 
 // SetAccess changes a node's access link. What waits in its queues has been
 // timed already.
-func (w *Network) SetAccess(n *Node, a Access) { n.access = &a }
+func (w *Network) SetAccess(n *Node, a Access) {
+	if n.access == nil {
+		n.access = new(attachment)
+	}
+	n.access.Access = a
+}
 
 // Slow changes what a datagram costs a node.
 func (w *Network) Slow(n *Node, packetCost time.Duration) { n.packetCost = packetCost }
