@@ -166,7 +166,12 @@ func (c *Core) ID() PeerID { return c.cfg.Identity.PeerID() }
 // HandleDatagram takes a UDP payload that came from the given address. The
 // bytes are decrypted in place and not kept.
 func (c *Core) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte) {
-	c.ep.HandleDatagram(now, from, b)
+	c.HandleArrival(now, transport.Arrival{From: from}, b)
+}
+
+// HandleArrival is HandleDatagram for a driver that can tell more of it.
+func (c *Core) HandleArrival(now clock.Time, a transport.Arrival, b []byte) {
+	c.ep.HandleArrival(now, a, b)
 	c.route(now)
 }
 

@@ -15,6 +15,7 @@ type ackTally struct {
 	acked  int32         // ACKED_BYTES_THIS_PACKET
 	packet uint64        // the highest number of a packet of ours that is acknowledged, 0 if none is
 	lag    time.Duration // since that was sent, 0 if it is not known for sure
+	marked bool          // more packets met congestion, as the far end says
 }
 
 // handleAck takes an acknowledgement (RFC 7016 §3.6.2.4).
@@ -67,6 +68,9 @@ func (s *Session) take(now clock.Time, f *SendFlow, first, last uint64, t *ackTa
 		fr := f.queue.at(seq)
 		if fr == nil || !fr.everSent {
 			continue
+		}
+		if fr.marked && !fr.resent {
+			s.ecn.arrived(fr.packet)
 		}
 		if fr.inFlight {
 			t.acked += fr.size
@@ -151,11 +155,21 @@ func (s *Session) ackSoon(f *RecvFlow, urgent bool) {
 func (s *Session) appendAcks(b []byte, end int, obligatory bool) []byte {
 	again := s.acked
 	n := 0
+	without := len(b)
+	b = s.appendReport(b, end)
+	reported := len(b) > without
 	for f := s.ackHead; f != nil; f = s.ackHead {
 		whole := false
 		mark := len(b)
 		if b, whole = f.appendAck(b, end); len(b) == mark || !whole && !obligatory {
-			return b[:mark]
+			if n == 0 {
+				return b[:without]
+			}
+			b = b[:mark]
+			if reported {
+				s.ecn.news = false
+			}
+			return b
 		}
 		obligatory = false
 		f.shouldAck = false
@@ -186,6 +200,12 @@ func (s *Session) appendAcks(b []byte, end int, obligatory bool) []byte {
 		}
 	}
 	s.ackNow, s.rxData, s.ackAt = false, 0, clock.Never
+	if n == 0 {
+		return b[:without] // nothing was due
+	}
+	if reported {
+		s.ecn.news = false
+	}
 	return b
 }
 
@@ -199,14 +219,7 @@ func (f *RecvFlow) appendAck(b []byte, end int) (out []byte, whole bool) {
 	}
 	blocks := f.available()
 	start := len(b)
-	w := wire.BeginRangeAck(b, end-start, f.id, blocks, f.received.upTo)
-	whole = true
-	for _, r := range f.received.ranges {
-		if whole = w.Add(r.First, r.Last); !whole {
-			break
-		}
-	}
-	b = w.End()
+	b, whole = wire.AppendAck(b, end-start, f.id, blocks, f.received.upTo, f.received.ranges)
 	if len(b) == start || len(b) > end {
 		return b[:mark], false
 	}

@@ -28,7 +28,7 @@ func (s *shuttle) move(n *network, from, to *testNode) {
 		}
 		for rest := batch.B; len(rest) > 0; {
 			size := min(batch.Segment, len(rest))
-			to.HandleDatagram(n.now, from.addr, rest[:size])
+			to.HandleArrival(n.now, Arrival{From: from.addr, ECN: batch.ECN}, rest[:size])
 			rest = rest[size:]
 		}
 		to.Advance(n.now)

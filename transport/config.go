@@ -127,6 +127,9 @@ type Config struct {
 	// Default 4 MiB.
 	PoolKeep int
 
+	// NoECN offers no congestion marks, sends none, and answers none.
+	NoECN bool
+
 	// Trace is told what happens, if it is not nil.
 	Trace *Tracer
 }
@@ -172,6 +175,9 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("transport: Config.%s is %d, outside %d to %d", n.name, *n.v, n.least, n.largest)
 		}
 	}
+	if !c.NoECN {
+		c.Policy.Extensions |= crypto.ExtensionECN
+	}
 	c.MaxMTU = max(c.MaxMTU, c.MTU)
 	c.MaxRecvBuffer = max(c.MaxRecvBuffer, c.RecvBuffer)
 	c.MaxSendBuffer = max(c.MaxSendBuffer, c.SendBuffer)
@@ -198,8 +204,8 @@ func (c *Config) limits() []limit {
 		{&c.UnpaddedBudget, 1 << 16, 1, 1 << 30, "UnpaddedBudget"},
 		{&c.FragmentBuffer, 256 << 10, 64 << 10, 1 << 30, "FragmentBuffer"},
 		{&c.MaxFlowsPerSession, 4096, 1, 1 << 20, "MaxFlowsPerSession"},
-		{&c.RecvBuffer, 1 << 20, 4096, 1 << 30, "RecvBuffer"},
-		{&c.MaxRecvBuffer, 16 << 20, 0, 1 << 30, "MaxRecvBuffer"},
+		{&c.RecvBuffer, 1 << 20, 4096, 1 << 29, "RecvBuffer"},
+		{&c.MaxRecvBuffer, 16 << 20, 0, 1 << 29, "MaxRecvBuffer"},
 		{&c.SessionBuffer, 32 << 20, 4096, 1 << 30, "SessionBuffer"},
 		{&c.EndpointBuffer, 256 << 20, 4096, 1 << 30, "EndpointBuffer"},
 		{&c.SendBuffer, 4 << 20, 4096, 64 << 20, "SendBuffer"},

@@ -96,16 +96,43 @@ func (e *Endpoint) Stats() EndpointStats {
 	return st
 }
 
-// HandleDatagram takes a UDP payload that came from an address. b is decrypted
-// in place and not kept.
+// Arrival is how a datagram came.
+type Arrival struct {
+	From netip.AddrPort
+
+	// Local is the own address that it came to, by a number of the driver's
+	// choice; 0 if it can't tell, or need not. Answers name it.
+	Local uint8
+
+	// ECN is the datagram's congestion mark.
+	ECN ECN
+}
+
+// HandleDatagram is HandleArrival where nothing but the sender's address is known.
 func (e *Endpoint) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte) {
+	e.HandleArrival(now, Arrival{From: from}, b)
+}
+
+// HandleArrival takes a UDP payload. b is decrypted in place and not kept.
+func (e *Endpoint) HandleArrival(now clock.Time, a Arrival, b []byte) {
 	e.input(now)
 	e.events.recycle()
 	e.stats.DatagramsReceived++
 	e.stats.BytesReceived += uint64(len(b))
-	if from.Addr().Is4In6() {
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	if a.From.Addr().Is4In6() {
+		a.From = netip.AddrPortFrom(a.From.Addr().Unmap(), a.From.Port())
 	}
+	if e.cfg.NoECN {
+		a.ECN = NotECT
+	}
+	e.outbox.asked = a
+	e.dispatch(now, a, b)
+	e.outbox.asked = Arrival{}
+}
+
+// dispatch finds out whom a datagram is for.
+func (e *Endpoint) dispatch(now clock.Time, a Arrival, b []byte) {
+	from := a.From
 	if len(b) < minDatagram {
 		e.drop(from, DropSize)
 		return
@@ -124,7 +151,7 @@ func (e *Endpoint) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte)
 		e.drop(from, DropSession)
 		return
 	}
-	s.handle(now, from, b)
+	s.handle(now, a, b)
 }
 
 // slim gives back the memory of busier times, if no session was busy of late.

@@ -360,6 +360,7 @@ func (s *Session) completed(now clock.Time, w *Work) {
 		return
 	}
 	s.keys, s.far = w.keys, w.answer.SessionID
+	s.longECN = w.extensions&crypto.ExtensionECN != 0
 	if w.stamped {
 		s.rtt.heardTimestamp(now, w.timestamp)
 	}

@@ -1,15 +1,13 @@
 package transport
 
 import (
-	"net/netip"
-
 	"rtmfp/internal/clock"
 	"rtmfp/transport/wire"
 )
 
 // handle takes a datagram for the session's id.
-func (s *Session) handle(now clock.Time, from netip.AddrPort, b []byte) {
-	e := s.e
+func (s *Session) handle(now clock.Time, a Arrival, b []byte) {
+	e, from := s.e, a.From
 	switch s.state {
 	case StateOpen, StateNearClose, StateFarCloseLinger:
 	case StateKeyingSent:
@@ -50,7 +48,10 @@ func (s *Session) handle(now clock.Time, from netip.AddrPort, b []byte) {
 	if h.TimeCriticalReverse {
 		s.congestion.reverseUntil = now.Add(criticalHold)
 	}
-	s.handleChunks(now, from, p[n:], h)
+	if from == s.addr && !s.initiator {
+		s.local = a.Local
+	}
+	s.handleChunks(now, a, p[n:], h)
 	if s.dormant && s.keys != nil {
 		s.keys.Rest()
 	}
@@ -63,7 +64,8 @@ func (s *Session) handle(now clock.Time, from netip.AddrPort, b []byte) {
 }
 
 // handleChunks processes the chunks of a packet.
-func (s *Session) handleChunks(now clock.Time, from netip.AddrPort, p []byte, h wire.Header) {
+func (s *Session) handleChunks(now clock.Time, arrival Arrival, p []byte, h wire.Header) {
+	from := arrival.From
 	var (
 		acks  = ackTally{before: s.congestion.outstanding}
 		data  wire.UserData
@@ -142,6 +144,11 @@ func (s *Session) handleChunks(now clock.Time, from netip.AddrPort, p []byte, h 
 			if c, ok = wire.ParseFIHello(payload); ok {
 				s.handleFIHello(now, c)
 			}
+		case wire.ChunkECNReport:
+			var c wire.ECNReport
+			if c, ok = wire.ParseECNReport(payload); ok && s.ecn != nil && s.ecn.handleReport(c) {
+				acks.marked = true
+			}
 		case wire.ChunkClose:
 			s.handleClose(now)
 		case wire.ChunkCloseAck:
@@ -155,12 +162,21 @@ func (s *Session) handleChunks(now clock.Time, from netip.AddrPort, p []byte, h 
 		return
 	}
 	if any {
+		if arrival.ECN != NotECT {
+			s.heardMark(arrival.ECN)
+		}
 		s.busy(now)
 		s.countData(now, h.TimeCritical)
 	}
 	s.rtt.heard(now, h, acks.lag)
 	if acks.any {
 		s.acknowledged(now, &acks)
+		if acks.marked {
+			s.congestionMarked(now)
+		}
+		if s.ecn != nil {
+			s.ecn.validate()
+		}
 	}
 }
 

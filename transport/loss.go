@@ -55,7 +55,7 @@ func (s *Session) launch(now clock.Time, fr *fragment, size int) {
 		}
 	}
 	fr.inFlight = true
-	fr.sentAbandoned = fr.abandoned
+	fr.sentAbandoned, fr.marked = fr.abandoned, s.marking
 	fr.size, fr.packet, fr.sentAt = int32(size), s.nextPacket, now
 	fr.prev, fr.next = s.flightTail, nil
 	if s.flightTail == nil {
@@ -204,6 +204,9 @@ func (s *Session) timeoutAlarm(now clock.Time) {
 	}
 	if loss {
 		s.stats.Timeouts++
+		if s.ecn != nil {
+			s.ecn.lost(s.nextPacket)
+		}
 		s.rtt.backOff()
 	}
 	s.congestion.timeout(loss, s.nextPacket)

@@ -54,6 +54,12 @@ func (s *Session) handlePongFrom(now clock.Time, from netip.AddrPort, message []
 	}
 	old := s.addr
 	s.addr = from
+	if !s.initiator {
+		s.local = s.e.outbox.asked.Local
+	}
+	if s.ecn != nil {
+		s.ecn.moved(s.nextPacket)
+	}
 	// What was learned of the old path says nothing of the new one.
 	s.rtt.forget()
 	outstanding, recovery := s.congestion.outstanding, s.nextPacket

@@ -26,23 +26,27 @@ type network struct {
 	seq     uint64
 	trace   uint64
 
-	latency   time.Duration
-	jitter    time.Duration // more latency at random, which reorders
-	loss      float64
-	duplicate float64
-	mtu       int     // larger datagrams vanish, if it is not 0
-	rate      float64 // bytes per second of each sender's link, 0 for no limit
-	queue     int     // bytes that wait for the link before more are lost
-	drop      func(from, to netip.AddrPort, b []byte) bool
-	steps     int
-	buf       []byte
-	idle      int // turns in a row that moved nothing
+	latency    time.Duration
+	jitter     time.Duration // more latency at random, which reorders
+	loss       float64
+	duplicate  float64
+	mtu        int     // larger datagrams vanish, if it is not 0
+	rate       float64 // bytes per second of each sender's link, 0 for no limit
+	queue      int     // bytes that wait for the link before more are lost
+	drop       func(from, to netip.AddrPort, b []byte) bool
+	mark       func(from, to netip.AddrPort, ecn ECN) ECN // what the path makes of marks; nil passes them
+	dropMarked bool                                       // packets with marks vanish
+	congest    int                                        // bytes that wait for the link from which on packets that allow it are marked CE
+	steps      int
+	buf        []byte
+	idle       int // turns in a row that moved nothing
 }
 
 type flight struct {
 	at       clock.Time
 	seq      uint64
 	from, to netip.AddrPort
+	ecn      ECN
 	b        []byte
 }
 
@@ -185,7 +189,7 @@ func (node *testNode) turn() {
 		}
 		for rest := b.B; len(rest) > 0; {
 			size := min(b.Segment, len(rest))
-			n.send(node, b.To, rest[:size])
+			n.send(node, b.To, b.ECN, rest[:size])
 			rest = rest[size:]
 		}
 		node.batch = max(node.batch, (len(b.B)+b.Segment-1)/b.Segment)
@@ -230,7 +234,7 @@ func (node *testNode) handle(ev Event) {
 }
 
 // send puts a datagram into flight.
-func (n *network) send(from *testNode, to netip.AddrPort, b []byte) {
+func (n *network) send(from *testNode, to netip.AddrPort, ecn ECN, b []byte) {
 	h := fnv.New64a()
 	var t [8]byte
 	binary.BigEndian.PutUint64(t[:], n.trace^uint64(n.now))
@@ -246,8 +250,17 @@ func (n *network) send(from *testNode, to netip.AddrPort, b []byte) {
 		if n.queue > 0 && depart.Sub(n.now).Seconds()*n.rate > float64(n.queue) {
 			return
 		}
+		if n.congest > 0 && ecn != NotECT && depart.Sub(n.now).Seconds()*n.rate > float64(n.congest) {
+			ecn = CE
+		}
 		depart = depart.Add(time.Duration(float64(len(b)) / n.rate * 1e9))
 		from.busy = depart
+	}
+	if n.dropMarked && ecn != NotECT {
+		return
+	}
+	if n.mark != nil {
+		ecn = n.mark(from.addr, to, ecn)
 	}
 	if n.rng.Float64() < n.loss {
 		return
@@ -262,7 +275,7 @@ func (n *network) send(from *testNode, to netip.AddrPort, b []byte) {
 			at = at.Add(time.Duration(n.rng.Int64N(int64(n.jitter))))
 		}
 		n.seq++
-		f := flight{at: at, seq: n.seq, from: from.addr, to: to, b: slices.Clone(b)}
+		f := flight{at: at, seq: n.seq, from: from.addr, to: to, ecn: ecn, b: slices.Clone(b)}
 		i, _ := slices.BinarySearchFunc(n.flights, f, func(x, y flight) int {
 			if x.at != y.at {
 				return int(min(max(x.at-y.at, -1), 1))
@@ -309,7 +322,7 @@ func (n *network) step(end clock.Time) bool {
 		n.flights = n.flights[1:]
 		for _, node := range n.nodes {
 			if node.addr == f.to && !node.dead {
-				node.HandleDatagram(n.now, f.from, f.b)
+				node.HandleArrival(n.now, Arrival{From: f.from, ECN: f.ecn}, f.b)
 			}
 		}
 	}

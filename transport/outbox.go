@@ -20,10 +20,12 @@ type outbox struct {
 	n       int
 	limit   int
 	refused uint64
+	asked   Arrival // of the datagram that is being handled
 }
 
 type outgoing struct {
 	to      netip.AddrPort
+	local   uint8 // own address to leave by, 0 for any
 	b       []byte
 	session *Session
 }
@@ -46,7 +48,7 @@ func (o *outbox) pushAt(out outgoing, at clock.Time) {
 func (o *outbox) advance(now clock.Time) {
 	n := 0
 	for n < len(o.later) && o.later[n].at <= now {
-		o.push(o.later[n].outgoing)
+		o.push(o.later[n].outgoing) // by any address: one that is answered in pieces is rare
 		n++
 	}
 	if o.later = slices.Delete(o.later, 0, n); len(o.later) == 0 {
@@ -62,7 +64,20 @@ func (o *outbox) next() clock.Time {
 	return o.later[0].at
 }
 
+// answering makes what is pushed for the sender of an arrival leave by the
+// address that it came to, until the function that it returns is called.
+func (o *outbox) answering(a Arrival) (done func()) {
+	before := o.asked
+	o.asked = a
+	return func() { o.asked = before }
+}
+
 func (o *outbox) push(out outgoing) {
+	if out.to == o.asked.From {
+		out.local = o.asked.Local
+	} else if out.session != nil && out.to == out.session.addr {
+		out.local = out.session.local
+	}
 	if o.n == len(o.ring) {
 		ring := make([]outgoing, max(8, 2*len(o.ring)))
 		for i := range o.n {

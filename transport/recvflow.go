@@ -122,7 +122,7 @@ func (f *RecvFlow) discard() {
 	for i := range f.buffer.n() {
 		f.s.freePart(f.buffer.at(i))
 	}
-	f.s.hold(-f.buffer.bytes)
+	f.s.hold(-int(f.buffer.bytes))
 	f.buffer = recvBuffer{}
 }
 
@@ -139,7 +139,7 @@ func (f *RecvFlow) available() uint64 {
 	if f.held {
 		limit = window
 	}
-	n := min(limit-f.buffer.bytes, window, cfg.SessionBuffer-f.s.buffered, cfg.EndpointBuffer-f.s.e.buffered)
+	n := min(limit-int(f.buffer.bytes), window, cfg.SessionBuffer-f.s.buffered, cfg.EndpointBuffer-f.s.e.buffered)
 	if n > 0 {
 		return uint64(n+windowBlock-1) / windowBlock
 	}

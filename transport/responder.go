@@ -143,7 +143,7 @@ func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.II
 	if other != nil {
 		other.yield(now, cert)
 	}
-	s.peer, s.addr, s.far, s.keying = cert.PeerID(), from, c.SessionID, id
+	s.peer, s.addr, s.far, s.keying, s.local = cert.PeerID(), from, c.SessionID, id, e.outbox.asked.Local
 	s.startup = &startup{began: now, busy: true}
 	s.rtt.guess(age)
 	s.stateAt = now.Add(proofLimit)
@@ -215,7 +215,7 @@ func (s *Session) responded(now clock.Time, w *Work) {
 		s.release(StateClosed)
 		return
 	}
-	s.keys = w.keys
+	s.keys, s.longECN = w.keys, w.extensions&crypto.ExtensionECN != 0
 	s.state = StateOpen
 	s.nearPrevails = s.e.cfg.Identity.Parsed().Prevails(w.far)
 	s.startup.busy = false
@@ -230,6 +230,9 @@ func (s *Session) answer(now clock.Time, to netip.AddrPort) {
 	e := s.e
 	if s.startup.busy || e.outboxFull() {
 		return
+	}
+	if to == s.addr {
+		defer e.outbox.answering(Arrival{From: to, Local: s.local})()
 	}
 	e.postStartup(now, append(e.startupPacket(now, len(s.startup.rikeying)), s.startup.rikeying...), s.far, to)
 }
@@ -274,7 +277,7 @@ func (s *Session) adopt(r *Session) {
 	e.sessions.remove(s.id)
 	s.prove() // with r
 	s.id, s.far, s.addr, s.keys = r.id, r.far, r.addr, r.keys
-	s.keying, s.rtt, s.initiator = r.keying, r.rtt, false
+	s.keying, s.rtt, s.initiator, s.longECN, s.local = r.keying, r.rtt, false, r.longECN, r.local
 	e.sessions.rebind(s.id, s)
 	r.state, r.keys, r.startup = StateClosed, nil, nil
 }

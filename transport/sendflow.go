@@ -95,6 +95,7 @@ type fragment struct {
 	place      wire.Flags // FRA
 
 	inFlight      bool
+	marked        bool // the packet that last carried it had a congestion mark
 	everSent      bool
 	resent        bool
 	abandoned     bool

@@ -67,6 +67,10 @@ type Session struct {
 	rxData    uint8      // RX_DATA_PACKETS
 	ackNow    bool       // ACK_NOW
 
+	longECN bool  // both ends have the extension of docs/ecn.md
+	marking bool  // what is sent now has a congestion mark
+	local   uint8 // own address that the far end uses, as the driver numbers them; 0 for any
+
 	// Chunks that are due.
 	pingDue bool
 	pongDue bool
@@ -82,6 +86,7 @@ type Session struct {
 	congestion congestion
 	pacer      pacer
 	rtt        rtt
+	ecn        *ecn // nil until there is something to know of marks
 
 	// Alarms; the timer is set for the earliest of them or before.
 	timer   clock.Timer[*Session]
@@ -206,7 +211,7 @@ func (s *Session) Suite() string {
 
 // Stats returns the session's counters.
 func (s *Session) Stats() SessionStats {
-	return SessionStats{s.stats, int(s.congestion.window), int(s.congestion.outstanding)}
+	return SessionStats{s.stats, int(s.congestion.window), int(s.congestion.outstanding), s.ECN()}
 }
 
 // OpenFlow opens a flow to the far end. It fails with ErrClosed if the session

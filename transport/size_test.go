@@ -18,6 +18,7 @@ func TestSizes(t *testing.T) {
 		{"Session", unsafe.Sizeof(Session{}), 704},
 		{"SendFlow", unsafe.Sizeof(SendFlow{}), 288},
 		{"RecvFlow", unsafe.Sizeof(RecvFlow{}), 224},
+		{"ecn", unsafe.Sizeof(ecn{}), 64},
 		{"fragment", unsafe.Sizeof(fragment{}), 96},
 		{"message", unsafe.Sizeof(message{}), 64},
 		{"Event", unsafe.Sizeof(Event{}), 144},

@@ -51,6 +51,7 @@ type EndpointStats struct {
 type SessionStats struct {
 	sessionCounts
 	Window, Outstanding int // congestion window and bytes in flight, now
+	ECN                 ECNStats
 }
 
 type sessionCounts struct {

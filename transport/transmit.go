@@ -15,6 +15,12 @@ type Batch struct {
 	B       []byte
 	Segment int
 
+	// Local is the own address that the datagrams should leave by, as the driver
+	// numbered it in an Arrival, 0 for any. ECN is their congestion mark. A
+	// driver that can do neither may ignore both.
+	Local uint8
+	ECN   ECN
+
 	// Probe is set on a single datagram that finds out what the path carries:
 	// it must not be fragmented on the way. All others may be.
 	Probe bool
@@ -33,7 +39,7 @@ func (e *Endpoint) Transmit(now clock.Time, buf []byte) (Batch, bool) {
 		n := copy(buf, out.b)
 		e.pool.free(out.b, e.cfg.MaxMTU)
 		e.sent(now, out.session, out.to, n, n, 1)
-		return Batch{To: out.to, B: buf[:n], Segment: n}, true
+		return Batch{To: out.to, Local: out.local, B: buf[:n], Segment: n}, true
 	}
 	for s := e.sendable.head; s != nil; s = e.sendable.head {
 		switch s.state {
@@ -48,15 +54,16 @@ func (e *Endpoint) Transmit(now clock.Time, buf []byte) (Batch, bool) {
 		case StateOpen:
 			if n := s.probeMTU(now, buf); n > 0 {
 				e.sent(now, s, s.addr, n, n, 1)
-				return Batch{To: s.addr, B: buf[:n], Segment: n, Probe: true}, true
+				return Batch{To: s.addr, Local: s.local, B: buf[:n], Segment: n, Probe: true}, true
 			}
+			mark := s.mark()
 			n, segment, more := s.transmit(now, buf)
 			s.rest()
 			if more {
 				s.wake()
 			}
 			if n > 0 {
-				return Batch{To: s.addr, B: buf[:n], Segment: segment}, true
+				return Batch{To: s.addr, Local: s.local, ECN: mark, B: buf[:n], Segment: segment}, true
 			}
 		default:
 			s.rest()
@@ -148,6 +155,9 @@ func (s *Session) build(now clock.Time, buf []byte, limit int, stretch bool) int
 		b = s.appendData(now, f, b, end)
 		if data = len(b) > mark; data {
 			s.nextPacket++
+			if s.marking {
+				s.ecn.launched()
+			}
 			s.busy(now)
 			s.probeNow = false
 			s.pacer.spend(len(b) - mark)

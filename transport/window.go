@@ -15,26 +15,24 @@ import (
 // An owner that takes nothing, or holds the flow, makes no window grow, and data
 // behind a gap does not count either: only what has left the buffer does.
 type recvWindow struct {
-	size  int32 // in bytes
-	since clock.Time
-	taken uint64 // FlowStats.Bytes then
+	size  int32  // in bytes
+	since uint32 // when the last round trip began, in µs modulo 2^32: 71 minutes
+	taken uint32 // FlowStats.Bytes then, modulo 2^32
 }
 
 // tune grows the window once in a round trip. taken is FlowStats.Bytes.
 func (w *recvWindow) tune(now clock.Time, s *Session, taken uint64) {
-	most := int64(s.e.cfg.MaxRecvBuffer)
-	elapsed := now.Sub(w.since)
-	if elapsed < s.rtt.srtt || elapsed <= 0 || s.rtt.srtt == 0 || int64(w.size) >= most {
+	at := uint32(int64(now) / int64(time.Microsecond))
+	most, elapsed := int64(s.e.cfg.MaxRecvBuffer), int64(at-w.since)
+	trip := int64(s.rtt.srtt / time.Microsecond)
+	if elapsed < trip || elapsed == 0 || trip == 0 || int64(w.size) >= most {
 		return
 	}
-	// Both factors are bounded: 2^30 bytes are more than any window, and a
-	// round trip is below ten seconds, or the session would end.
-	got := int64(min(taken-w.taken, 1<<30))
-	trip := min(s.rtt.srtt, 8*time.Second) >> 10
-	if want := 2 * (got * int64(trip) / int64(max(elapsed>>10, 1))); want > int64(w.size) {
+	// Below 2^32 bytes and 10^7 µs, nothing overflows.
+	if want := 2 * int64(uint32(taken)-w.taken) * min(trip, 1e7) / elapsed; want > int64(w.size) {
 		w.size = int32(min(want, most))
 	}
-	w.since, w.taken = now, taken
+	w.since, w.taken = at, uint32(taken)
 }
 
 // rest forgets what a busy flow needed.

@@ -26,6 +26,8 @@ type Work struct {
 	timestamp  uint16 // of the RIKeying
 	stamped    bool
 
+	extensions crypto.Extensions // that both ends have
+
 	keys   *crypto.SessionKeys
 	keying []byte // IIKeying or RIKeying chunk to be sent
 	err    error
@@ -51,10 +53,12 @@ func (w *Work) Run() {
 		w.sign()
 	case workComplete:
 		w.keys, w.err = w.initiation.CompleteSigned(w.answer.SKRC, w.answer.Signed, w.answer.Signature)
+		w.extensions = crypto.AgreedExtensions(w.initiation.Component(), w.answer.SKRC)
 	case workRespond:
 		c := wire.RIKeying{SessionID: w.id}
 		c.SKRC, w.keys, w.err = w.identity.RespondSigned(w.seed, w.far, w.offer.SKIC, w.offer.Signed, w.offer.Signature, w.policy)
 		if w.err == nil {
+			w.extensions = crypto.AgreedExtensions(w.offer.SKIC, c.SKRC)
 			c.Signature = w.identity.SignRIKeying(w.far, c.AppendSigned(nil, w.offer.SKIC))
 			w.keying = c.Append(nil)
 		}

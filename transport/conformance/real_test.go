@@ -207,10 +207,10 @@ type locked struct {
 	w *real
 }
 
-func (l *locked) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte) {
+func (l *locked) HandleArrival(now clock.Time, a transport.Arrival, b []byte) {
 	l.w.mu.Lock()
 	defer l.w.mu.Unlock()
-	l.e.HandleDatagram(now, from, b)
+	l.e.HandleArrival(now, a, b)
 }
 
 func (l *locked) NextWork() (*transport.Work, bool) {

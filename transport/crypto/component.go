@@ -17,6 +17,7 @@ const (
 	keySSEQ        = 0x1e
 	keySimulation  = 0x2a00 // randomness; Policy.Simulation only
 	keyAEAD        = 0x2a01 // VLU set of suites: offered in the SKIC, the one chosen in the SKRC
+	keyExtensions  = 0x2a04 // VLU set of Extensions: offered in the SKIC, taken up in the SKRC
 	keyKEM         = 0x2a02 // ML-KEM-768: encapsulation key in the SKIC, ciphertext in the SKRC
 )
 
@@ -25,12 +26,14 @@ type component struct {
 	ephemeral      []byte // public key
 	ephemeralGroup DHGroup
 	selected       DHGroup
-	suites         Suite  // set
+	suites         Suite // set
+	extensions     Extensions
 	kem            []byte // nil: none
 	hmacLength     uint64
 	hmac, sseq     uint8 // negotiation flags
 	hasEphemeral   bool
 	hasSelected    bool
+	hasExtensions  bool
 	simulation     bool
 }
 
@@ -74,6 +77,10 @@ func parseComponent(b []byte) (c component, err error) {
 		case keyKEM:
 			bad = len(o.Value) == 0 || c.kem != nil
 			c.kem = o.Value
+		case keyExtensions:
+			set, m := element.ConsumeVLU(o.Value)
+			bad = m == 0 || c.hasExtensions
+			c.extensions, c.hasExtensions = Extensions(set), true
 		case keySimulation:
 			c.simulation = true
 		}

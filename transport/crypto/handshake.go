@@ -34,7 +34,7 @@ func (id *Identity) Initiate(seed Seed, far *Certificate, p Policy) (*Initiation
 	var err error
 	switch {
 	case p.Simulation:
-		in.initiateSimulated(&seed)
+		in.initiateSimulated(&seed, p)
 	case id.certificate.Modern() && far.Modern():
 		err = in.initiateModern(&seed, p)
 	case p.AllowLegacy:
@@ -116,7 +116,7 @@ func (id *Identity) RespondSigned(seed Seed, far *Certificate, skic, signed, sig
 		return nil, nil, fmt.Errorf("%w: peer %v", ErrSimulation, far.PeerID())
 	}
 	if p.Simulation {
-		return id.respondSimulated(&seed, far, skic)
+		return id.respondSimulated(&seed, far, c, skic, p)
 	}
 	if err := far.verify(labelSignInitiator, far, id.certificate, skic, signed, signature); err != nil {
 		return nil, nil, err

@@ -31,6 +31,7 @@ func (in *Initiation) initiateModern(seed *Seed, p Policy) error {
 		}
 		b = element.AppendOption(b, keyKEM, m.kem.EncapsulationKey().Bytes())
 	}
+	b = appendExtensions(b, p.Extensions)
 	in.modern, in.component = m, b
 	return nil
 }
@@ -91,6 +92,7 @@ func (id *Identity) respondModern(seed *Seed, far *Certificate, c component, ski
 		secrets = append(secrets, secret...)
 		skrc = element.AppendOption(skrc, keyKEM, ciphertext)
 	}
+	skrc = appendExtensions(skrc, c.extensions&p.Extensions)
 	s := modernSchedule(secrets, transcriptOf(far, id.certificate, skic, skrc))
 	return skrc, s.keys(false, suite, hybrid, &p), nil
 }

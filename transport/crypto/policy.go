@@ -52,6 +52,10 @@ type Policy struct {
 	// waits for a round trip, so small values are not obeyed to the letter.
 	UpdateAfter int
 
+	// Extensions are offered, and taken up where they are offered, in modern
+	// sessions.
+	Extensions Extensions
+
 	// Simulation replaces all cryptography by something that is fast, small and
 	// WORTHLESS: nothing is encrypted, and anybody may pose as anybody. It is for
 	// simulations of many nodes in one process, and for measuring what

@@ -21,9 +21,10 @@ const (
 	labelSimulation      = "rtmfp simulation"
 )
 
-func (in *Initiation) initiateSimulated(seed *Seed) {
+func (in *Initiation) initiateSimulated(seed *Seed, p Policy) {
 	in.simulated = true
 	in.component = element.AppendOption(nil, keySimulation, seed[:simulationRandomSize])
+	in.component = appendExtensions(in.component, p.Extensions)
 }
 
 func (in *Initiation) completeSimulated(far component, skrc []byte) (*SessionKeys, error) {
@@ -33,8 +34,9 @@ func (in *Initiation) completeSimulated(far component, skrc []byte) (*SessionKey
 	return simulatedSchedule(transcriptOf(in.identity.certificate, in.far, in.component, skrc), true), nil
 }
 
-func (id *Identity) respondSimulated(seed *Seed, far *Certificate, skic []byte) (skrc []byte, k *SessionKeys, err error) {
+func (id *Identity) respondSimulated(seed *Seed, far *Certificate, c component, skic []byte, p Policy) (skrc []byte, k *SessionKeys, err error) {
 	skrc = element.AppendOption(nil, keySimulation, seed[:simulationRandomSize])
+	skrc = appendExtensions(skrc, c.extensions&p.Extensions)
 	return skrc, simulatedSchedule(transcriptOf(far, id.certificate, skic, skrc), false), nil
 }
 

@@ -10,7 +10,6 @@ package driver
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -22,7 +21,7 @@ import (
 
 // Core is a deterministic state machine that speaks RTMFP.
 type Core interface {
-	HandleDatagram(now clock.Time, from netip.AddrPort, b []byte)
+	HandleArrival(now clock.Time, a transport.Arrival, b []byte)
 	NextWork() (*transport.Work, bool)
 	FinishWork(now clock.Time, w *transport.Work)
 	Advance(now clock.Time)
@@ -216,8 +215,9 @@ func (d *Driver) receive(in inbox) {
 	now := d.now()
 	for i := range in.packets {
 		p := &in.packets[i]
+		a := transport.Arrival{From: p.From, Local: p.Local, ECN: transport.ECN(p.ECN)}
 		for b := p.Next(); b != nil; b = p.Next() {
-			d.core.HandleDatagram(now, p.From, b)
+			d.core.HandleArrival(now, a, b)
 		}
 	}
 	if in.err != nil {
@@ -261,7 +261,9 @@ func (d *Driver) transmit(now clock.Time) {
 			if b, more = d.core.Transmit(now, free); !more {
 				break
 			}
-			d.batches = append(d.batches, udp.Batch{To: b.To, Data: b.B, Segment: b.Segment, Probe: b.Probe})
+			d.batches = append(d.batches, udp.Batch{
+				To: b.To, Local: b.Local, ECN: uint8(b.ECN), Data: b.B, Segment: b.Segment, Probe: b.Probe,
+			})
 			free = free[len(b.B):]
 		}
 		if len(d.batches) == 0 {

@@ -3,7 +3,6 @@ package driver
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -20,8 +19,8 @@ type echo struct {
 	turns  int
 }
 
-func (e *echo) HandleDatagram(_ clock.Time, from netip.AddrPort, b []byte) {
-	e.queue = append(e.queue, transport.Batch{To: from, B: append([]byte(nil), b...), Segment: len(b)})
+func (e *echo) HandleArrival(_ clock.Time, a transport.Arrival, b []byte) {
+	e.queue = append(e.queue, transport.Batch{To: a.From, B: append([]byte(nil), b...), Segment: len(b)})
 }
 
 func (e *echo) Advance(now clock.Time) {

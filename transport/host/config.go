@@ -47,6 +47,9 @@ type Config struct {
 	// after what its window allowed. Default 1 MiB.
 	RecvQueue int
 
+	// NoECN neither sends nor answers congestion marks.
+	NoECN bool
+
 	// NoOffload keeps the kernel from cutting and gluing datagrams.
 	NoOffload bool
 
@@ -99,6 +102,6 @@ func (c *Config) endpoint() (*transport.Endpoint, error) {
 		RecvBuffer: c.RecvBuffer, MaxRecvBuffer: c.MaxRecvBuffer,
 		SessionBuffer: c.SessionBuffer, EndpointBuffer: c.EndpointBuffer,
 		SendBuffer: c.SendBuffer, MaxSendBuffer: c.MaxSendBuffer, MaxMessage: c.MaxMessage,
-		Trace: c.Trace,
+		NoECN: c.NoECN, Trace: c.Trace,
 	})
 }

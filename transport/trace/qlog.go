@@ -207,6 +207,13 @@ func describeChunk(t wire.ChunkType, p []byte, last *wire.UserData) object {
 		if c, ok := wire.ParseFlowException(p); is("flow_exception_report", ok) {
 			d["flow"], d["code"] = c.FlowID, c.Code
 		}
+	case wire.ChunkECNReport:
+		if c, ok := wire.ParseECNReport(p); is("ecn_report", ok) {
+			d["ce"] = c.CE
+			if c.Long {
+				d["ect0"], d["ect1"] = c.ECT0, c.ECT1
+			}
+		}
 	case wire.ChunkFIHello:
 		if c, ok := wire.ParseFIHello(p); is("forwarded_ihello", ok) {
 			d["reply"] = c.Reply.String()

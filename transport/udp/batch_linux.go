@@ -22,9 +22,13 @@ type platform struct {
 	gso  atomic.Bool // the kernel cuts what is sent; only ever switched off
 	gro  bool        // the kernel glues what it receives
 
-	send  sendSlots
-	recv  recvCall
-	zones zones
+	ecn     atomic.Bool // congestion marks are read and written; only ever switched off
+	pktinfo atomic.Bool // datagrams tell the address that they came to, and leave by it; likewise
+
+	send   sendSlots
+	recv   recvCall
+	zones  zones
+	locals locals
 }
 
 // quietBytes is how much one system call may move that the runtime does not
@@ -67,7 +71,12 @@ func (c *Conn) startPlatform(o Options) error {
 		return errors.New("socket has no address")
 	}
 	_, p.ipv6 = local.(*unix.SockaddrInet6)
-	_ = raw.Control(func(fd uintptr) { p.fragment(fd, true) })
+	_ = raw.Control(func(fd uintptr) {
+		p.fragment(fd, true)
+		if probe == 0 {
+			c.startControl(int(fd), o)
+		}
+	})
 	c.batched = probe == 0
 	if c.batched {
 		p.send.init(c)
@@ -101,7 +110,7 @@ func probeCalls(fd uintptr) syscall.Errno {
 // platformStats adds what only the kernel knows.
 func (c *Conn) platformStats(s *Stats) {
 	p := &c.platform
-	s.GSO, s.GRO = p.gso.Load(), p.gro
+	s.GSO, s.GRO, s.ECN, s.PacketInfo = p.gso.Load(), p.gro, p.ecn.Load(), p.pktinfo.Load()
 	// SO_MEMINFO answers with an array of SK_MEMINFO_VARS (linux/sock_diag.h).
 	const drops, vars = 8, 9
 	var info [vars]uint32

@@ -2,6 +2,7 @@ package udp
 
 import (
 	"bytes"
+	"net/netip"
 	"testing"
 	"unsafe"
 
@@ -10,16 +11,24 @@ import (
 
 // The kernel's reading of our structures depends on their layout.
 func TestControlLayout(t *testing.T) {
-	var ctl segmentControl
-	if got, want := int(unsafe.Offsetof(ctl.size)), unix.CmsgLen(0); got != want {
-		t.Errorf("data of the control message: got offset %d, want %d", got, want)
-	}
-	if got, want := int(unsafe.Sizeof(ctl)), unix.CmsgSpace(2); got < want {
-		t.Errorf("room for the control message: got %d, want %d", got, want)
+	var ctl sendControl
+	if got, want := len(ctl.bytes()), unix.CmsgSpace(2)+unix.CmsgSpace(4)+unix.CmsgSpace(unix.SizeofInet6Pktinfo); got < want {
+		t.Errorf("room for control messages: got %d, want %d", got, want)
 	}
 	var rcv receiveControl
-	if got, want := int(unsafe.Sizeof(rcv)), unix.CmsgSpace(4); got < want {
-		t.Errorf("room for the received control message: got %d, want %d", got, want)
+	want := unix.CmsgSpace(4) + unix.CmsgSpace(4) + unix.CmsgSpace(unix.SizeofInet4Pktinfo) + unix.CmsgSpace(unix.SizeofInet6Pktinfo)
+	if got := int(unsafe.Sizeof(rcv)); got < want {
+		t.Errorf("room for received control messages: got %d, want %d", got, want)
+	}
+	// What is written is read back, in the forms that the kernel gives as well.
+	for _, from := range []string{"192.0.2.7", "2001:db8::7"} {
+		ctl, addr := sendControl{}, netip.MustParseAddr(from)
+		ctl.segment(1200)
+		ctl.mark(2, addr.Is4())
+		ctl.from(addr)
+		if got, want := parseArrival(ctl.bytes()[:ctl.n]), (arrival{ecn: 2}); got.ecn != want.ecn || addr.Is6() && got.local != addr {
+			t.Errorf("%s: got %+v, want mark 2 and the address", from, got)
+		}
 	}
 }
 
@@ -66,7 +75,7 @@ func TestSegmentRefused(t *testing.T) {
 			}
 			s := &a.platform.send
 			for range c.times {
-				s.batches, s.at, s.plain = batches, cursor{}, -1
+				s.batches, s.at, s.plain, s.bare = batches, cursor{}, -1, -1
 				if n := a.fill(); n != 1 || s.msgs[0].hdr.Control == nil {
 					t.Fatalf("messages before the refusal: got %d, want 1 that is cut", n)
 				}
@@ -93,8 +102,8 @@ func TestSegmentRefused(t *testing.T) {
 // Control messages that make no sense leave a message as it came.
 func TestGluedSegmentOfGarbage(t *testing.T) {
 	for _, control := range [][]byte{nil, {1}, make([]byte, 16), make([]byte, 24), bytes.Repeat([]byte{0xff}, 64)} {
-		if got := gluedSegment(control, 1200); got != 1200 {
-			t.Errorf("control %x: got segment %d, want the whole 1200", control, got)
+		if got := parseArrival(control); got != (arrival{}) {
+			t.Errorf("control %x: got %+v, want nothing", control, got)
 		}
 	}
 }
@@ -143,7 +152,7 @@ func TestProbe(t *testing.T) {
 		}
 		s := &a.platform.send
 		s.batches = []Batch{{To: b.LocalAddr(), Data: random(100)}, {To: b.LocalAddr(), Data: random(1400), Probe: true}, {To: b.LocalAddr(), Data: random(200)}}
-		s.at, s.plain = cursor{}, -1
+		s.at, s.plain, s.bare = cursor{}, -1, -1
 		for i, probe := range []bool{false, true, false} {
 			if n := a.fill(); n != 1 || s.probe != probe {
 				t.Errorf("%s: slots %d: got %d messages, probe %v", addr, i, n, s.probe)

@@ -3,8 +3,10 @@
 //
 // On Linux a Write becomes sendmmsg(2) of messages that the kernel cuts into
 // datagrams (UDP_SEGMENT, "GSO"), and a Read becomes recvmmsg(2) of messages
-// that it has glued together (UDP_GRO); see udp(7). What the kernel refuses is
-// switched off while running and nothing is lost by it. Elsewhere, and where
+// that it has glued together (UDP_GRO); see udp(7). Control messages carry
+// congestion marks (RFC 3168) and, on a socket for all addresses of a machine,
+// the one that a peer uses, so that answers leave by it. What the kernel refuses
+// is switched off while running and nothing is lost by it. Elsewhere, and where
 // those calls are forbidden, the same Conn works datagram by datagram.
 //
 // A Conn may be used by one reading and one writing goroutine at a time, beside
@@ -39,6 +41,9 @@ const (
 type Options struct {
 	// NoOffload keeps the kernel from cutting and gluing datagrams (GSO, GRO).
 	NoOffload bool
+
+	// NoECN neither reads nor writes congestion marks.
+	NoECN bool
 
 	// ReadBuffer and WriteBuffer are the sizes in bytes asked for the socket's
 	// buffers, 4 MiB if zero. A kernel that grants less is not an error.

@@ -7,6 +7,16 @@ type Packet struct {
 	// From is the peer's address, IPv4 never in its mapped form.
 	From netip.AddrPort
 
+	// Local tells which of this machine's addresses the datagrams came to, if
+	// the socket is for all of them: a number that a Batch may name to leave by
+	// the same one, 0 where that is not known.
+	Local uint8
+
+	// ECN is the congestion mark of the datagrams (RFC 3168 §5): 0 none, 1 and 2
+	// those of a capable sender, 3 that they met congestion. It is 0 where marks
+	// can't be read (Stats.ECN).
+	ECN uint8
+
 	// Data holds the datagrams end to end.
 	Data []byte
 
@@ -31,6 +41,10 @@ func (p *Packet) Next() []byte {
 // Batch is one or more datagrams to one peer, to be sent in a row.
 type Batch struct {
 	To netip.AddrPort
+
+	// Local and ECN are as in a Packet. Where the system can't, datagrams leave
+	// by the address that it chooses, without a mark.
+	Local, ECN uint8
 
 	// Data holds the datagrams end to end. Empty is nothing to send.
 	Data []byte

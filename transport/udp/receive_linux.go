@@ -26,8 +26,9 @@ type receiveSlots struct {
 	controls []receiveControl
 }
 
-// receiveControl has room for the control message that carries UDP_GRO.
-type receiveControl [8]uint64
+// receiveControl has room for the control messages that tell segments, mark, and
+// local address; the last comes twice for an IPv4 peer of an IPv6 socket.
+type receiveControl [16]uint64
 
 // recvCall is one system call: what it is given and what it returns.
 type recvCall struct {
@@ -129,11 +130,15 @@ func (c *Conn) collect(in *Inbox, n int) []Packet {
 		case size > 0:
 			bytes += uint64(size)
 			from := c.platform.addrOf(&in.slots.names[i])
+			a := parseArrival(in.slots.controls[i].bytes(m.hdr))
 			segment := size
-			if c.platform.gro {
-				segment = gluedSegment(in.slots.controls[i].bytes(m.hdr), size)
+			if a.segment > 0 {
+				segment = min(a.segment, size)
 			}
-			packets = append(packets, Packet{From: from, Data: in.buffers[i][:size], Segment: segment})
+			packets = append(packets, Packet{
+				From: from, Local: c.platform.locals.number(a.local), ECN: a.ecn,
+				Data: in.buffers[i][:size], Segment: segment,
+			})
 		}
 		in.slots.reset(i)
 	}
@@ -145,22 +150,4 @@ func (c *Conn) collect(in *Inbox, n int) []Packet {
 func (b *receiveControl) bytes(h unix.Msghdr) []byte {
 	all := unsafe.Slice((*byte)(unsafe.Pointer(b)), unsafe.Sizeof(*b))
 	return all[:min(uint64(h.Controllen), uint64(len(all)))]
-}
-
-// gluedSegment returns the size of the datagrams that a message was glued from,
-// or the message's own size if it is a single datagram.
-func gluedSegment(control []byte, size int) int {
-	for len(control) >= unix.CmsgSpace(0) {
-		hdr, data, rest, err := unix.ParseOneSocketControlMessage(control)
-		if err != nil {
-			return size
-		}
-		if hdr.Level == unix.IPPROTO_UDP && hdr.Type == unix.UDP_GRO && len(data) >= 4 {
-			if n := int(*(*int32)(unsafe.Pointer(&data[0]))); n > 0 {
-				return min(n, size)
-			}
-		}
-		control = rest
-	}
-	return size
 }

@@ -35,13 +35,16 @@ type sendSlots struct {
 	msgs     [sendMessages]mmsghdr
 	iovs     [sendMessages]unix.Iovec
 	names    [sendMessages]unix.RawSockaddrInet6 // big enough for both families
-	controls [sendMessages]segmentControl
+	controls [sendMessages]sendControl
+	extras   [sendMessages]extra
 	ends     [sendMessages]cursor // where the Write stands after each message
 
 	batches  []Batch
 	at       cursor
 	plain    int // batch that the kernel refused to cut, -1 if none
 	refusals int // refusals in a row
+	bare     int // batch that the kernel refused to mark or to send from an address, -1 if none
+	marks    int // such refusals in a row
 	full     bool
 	bytes    int  // in the slots
 	probe    bool // what is in the slots must not be fragmented
@@ -53,12 +56,14 @@ type sendSlots struct {
 // cursor is a place in the batches of a Write.
 type cursor struct{ batch, offset int }
 
-// segmentControl is a control message that carries UDP_SEGMENT.
-type segmentControl struct {
-	hdr  unix.Cmsghdr
-	size uint16
-	_    [6]byte // up to CMSG_SPACE(2), which is 8 bytes at most
-}
+// extra says which control messages a message has.
+type extra uint8
+
+const (
+	extraSegment extra = 1 << iota
+	extraMark
+	extraFrom
+)
 
 func (s *sendSlots) init(c *Conn) {
 	s.try = func(fd uintptr) bool {
@@ -71,16 +76,12 @@ func (s *sendSlots) init(c *Conn) {
 		h.Name = (*byte)(unsafe.Pointer(&s.names[i]))
 		h.Iov = &s.iovs[i]
 		h.SetIovlen(1)
-		ctl := &s.controls[i]
-		ctl.hdr.Level = unix.IPPROTO_UDP
-		ctl.hdr.Type = unix.UDP_SEGMENT
-		ctl.hdr.SetLen(unix.CmsgLen(2))
 	}
 }
 
 func (c *Conn) writeBatch(batches []Batch) error {
 	s := &c.platform.send
-	s.batches, s.at, s.plain, s.full = batches, cursor{}, -1, false
+	s.batches, s.at, s.plain, s.bare, s.full = batches, cursor{}, -1, -1, false
 	err := c.platform.raw.Write(s.try)
 	if err == nil && s.full {
 		err = c.writeWaiting()
@@ -172,8 +173,11 @@ func (c *Conn) sent(n int) {
 	var bytes uint64
 	for i := range n {
 		bytes += uint64(s.msgs[i].len)
-		if s.msgs[i].hdr.Control != nil {
+		if s.extras[i]&extraSegment != 0 {
 			s.refusals = 0
+		}
+		if s.extras[i]&(extraMark|extraFrom) != 0 {
+			s.marks = 0
 		}
 	}
 	s.at = s.ends[n-1]
@@ -185,9 +189,20 @@ func (c *Conn) sent(n int) {
 // kernel would not send.
 func (c *Conn) refused(errno syscall.Errno) {
 	s := &c.platform.send
-	if s.msgs[0].hdr.Control == nil {
+	switch {
+	case s.extras[0] == 0:
 		c.counters.writeErrors.Add(1)
 		s.at = s.ends[0]
+		return
+	case s.extras[0]&extraSegment == 0:
+		// The mark, or an address that is not this machine's any more, or just
+		// the sending. Without them it will show.
+		c.counters.controlRefused.Add(1)
+		s.bare = s.at.batch
+		if s.marks++; s.marks >= maxRefusals {
+			c.platform.ecn.Store(false)
+			c.platform.pktinfo.Store(false)
+		}
 		return
 	}
 	// The kernel may have refused the cutting or the sending. Datagrams sent
@@ -232,14 +247,22 @@ func (c *Conn) fill() int {
 		size := b.segment()
 		rest := b.Data[at.offset:]
 		take := min(size, len(rest))
-		h.Control = nil
-		h.SetControllen(0)
+		ctl := &s.controls[n]
+		ctl.n = 0
+		s.extras[n] = 0
 		if count := min(maxMessage/size, maxSegments); gso && count > 1 && len(rest) > size && s.plain != at.batch {
 			take = min(count*size, len(rest))
-			s.controls[n].size = uint16(size)
-			h.Control = (*byte)(unsafe.Pointer(&s.controls[n]))
-			h.SetControllen(unix.CmsgSpace(2))
+			ctl.segment(size)
+			s.extras[n] = extraSegment
 		}
+		if s.bare != at.batch {
+			s.extras[n] |= p.decorate(ctl, b)
+		}
+		h.Control = nil
+		if ctl.n > 0 {
+			h.Control = &ctl.bytes()[0]
+		}
+		h.SetControllen(ctl.n)
 		s.iovs[n].Base = &rest[0]
 		s.iovs[n].SetLen(take)
 		at.offset += take
@@ -249,4 +272,21 @@ func (c *Conn) fill() int {
 		n++
 	}
 	return n
+}
+
+// decorate adds the mark and the address that a batch asks for, as far as they
+// are to be had.
+func (p *platform) decorate(ctl *sendControl, b *Batch) (has extra) {
+	ipv4 := b.To.Addr().Is4() || b.To.Addr().Is4In6()
+	if b.ECN&ecnMask != 0 && p.ecn.Load() {
+		ctl.mark(b.ECN, ipv4)
+		has |= extraMark
+	}
+	if b.Local != 0 && p.pktinfo.Load() {
+		if from := p.locals.address(b.Local); from.IsValid() && from.Is4() == ipv4 {
+			ctl.from(from)
+			has |= extraFrom
+		}
+	}
+	return has
 }

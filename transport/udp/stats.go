@@ -17,12 +17,16 @@ type Stats struct {
 
 	SegmentRefused uint64 // messages sent again in single datagrams because the kernel refused to cut them
 	GSO, GRO       bool   // whether the kernel cuts what is sent and glues what is received
+
+	ControlRefused uint64 // messages sent again because the kernel refused to mark them, or to send them from an address
+	ECN            bool   // whether congestion marks are read and written
+	PacketInfo     bool   // whether datagrams of a socket for all addresses tell which they came to, and leave by it
 }
 
 type counters struct {
 	readCalls, readBytes, writeCalls, writeBytes  atomic.Uint64
 	truncated, readErrors, writeErrors, writeFull atomic.Uint64
-	segmentRefused                                atomic.Uint64
+	segmentRefused, controlRefused                atomic.Uint64
 }
 
 // Stats returns the counters as they stand. Any goroutine may call it.
@@ -38,6 +42,7 @@ func (c *Conn) Stats() Stats {
 		WriteErrors:    n.writeErrors.Load(),
 		WriteFull:      n.writeFull.Load(),
 		SegmentRefused: n.segmentRefused.Load(),
+		ControlRefused: n.controlRefused.Load(),
 	}
 	if c.batched {
 		c.platformStats(&s)

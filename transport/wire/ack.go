@@ -196,3 +196,57 @@ func AppendRangeAck(b []byte, limit int, flow, blocks, cumulative uint64, ranges
 	}
 	return w.End()
 }
+
+// AppendAck appends an ack of at most limit bytes in the form that has "the most
+// compact encoding of the sequence numbers received" (RFC 7016 §2.3.13, §2.3.14),
+// and reports whether it holds all of ranges, which rise with a hole before each.
+// Truncated, it is the form that says more. Where not even an ack without ranges
+// fits nothing is appended.
+func AppendAck(b []byte, limit int, flow, blocks, cumulative uint64, ranges []Range) (out []byte, whole bool) {
+	w := BeginRangeAck(b, limit, flow, blocks, cumulative)
+	if w.mark < 0 {
+		return b, false
+	}
+	tail := len(w.b)
+	n := 0
+	for n < len(ranges) && w.Add(ranges[n].First, ranges[n].Last) {
+		n++
+	}
+	if n == len(ranges) && (n == 0 || bitBytes(cumulative, ranges) >= uint64(len(w.b)-tail)) {
+		return w.End(), true
+	}
+	room := min(bitBytes(cumulative, ranges), uint64(w.limit-tail))
+	if n < len(ranges) && n > 0 && cumulative+1+8*room <= ranges[n-1].Last {
+		return w.End(), false // bits would not reach as far
+	}
+	w.b[w.mark] = byte(ChunkBitmapAck)
+	w.b, whole = appendBits(w.b[:tail], int(room), cumulative, ranges)
+	return w.End(), whole
+}
+
+// bitBytes returns how many bytes of a bit field hold ranges, of which there is
+// one at least.
+func bitBytes(cumulative uint64, ranges []Range) uint64 {
+	return (ranges[len(ranges)-1].Last-cumulative-2)/8 + 1
+}
+
+// appendBits appends a bit field of at most room bytes.
+func appendBits(b []byte, room int, cumulative uint64, ranges []Range) (out []byte, whole bool) {
+	start := len(b)
+	for _, r := range ranges {
+		for seq := r.First; ; seq++ {
+			bit := seq - cumulative - 2
+			if bit/8 >= uint64(room) {
+				return b, false
+			}
+			for uint64(len(b)-start) <= bit/8 {
+				b = append(b, 0)
+			}
+			b[start+int(bit/8)] |= 1 << (bit % 8)
+			if seq == r.Last {
+				break
+			}
+		}
+	}
+	return b, true
+}

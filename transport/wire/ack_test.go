@@ -154,3 +154,107 @@ func TestRangeAckOrder(t *testing.T) {
 		}()
 	}
 }
+
+// readAck reads either form.
+func readAck(t *testing.T, b []byte) (Ack, ChunkType) {
+	t.Helper()
+	typ, p, n := ConsumeChunk(b)
+	if n != len(b) {
+		t.Fatalf("%x: took %d of %d bytes", b, n, len(b))
+	}
+	parse := ParseRangeAck
+	if typ == ChunkBitmapAck {
+		parse = ParseBitmapAck
+	}
+	a, ok := parse(p)
+	if !ok {
+		t.Fatalf("%x: malformed", b)
+	}
+	return a, typ
+}
+
+// "It SHOULD choose whichever format has the most compact encoding of the sequence
+// numbers received." (RFC 7016 §2.3.13)
+func TestMostCompactAck(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		ranges []Range
+		want   string
+	}{
+		{"nothing above", nil, "51 0003 05 7f 10"},
+		{"one run", []Range{{18, 18}}, "50 0004 05 7f 10 01"},
+		{"one run in two bytes", []Range{{26, 26}}, "51 0005 05 7f 10 08 00"},
+		{"figure 4", []Range{{18, 18}, {21, 24}, {27, 28}}, "50 0005 05 7f 10 79 06"},
+		{"two runs in one byte", []Range{{18, 18}, {20, 20}}, "50 0004 05 7f 10 05"},
+		{"two runs in four bytes", []Range{{18, 18}, {42, 42}}, "51 0007 05 7f 10 00 00 16 00"},
+		{"as long in either form", []Range{{18, 18}, {43, 43}}, "51 0007 05 7f 10 00 00 17 00"},
+		{"runs that are far apart", []Range{{18, 18}, {1000, 1000}, {1002, 1002}}, "51 000a 05 7f 10 00 00 87 54 00 00 00"},
+	} {
+		got, whole := AppendAck(nil, 100, 5, 127, 16, c.ranges)
+		if want := unhex(t, c.want); !bytes.Equal(got, want) || !whole {
+			t.Errorf("%s: got %x, whole %v, want %x", c.name, got, whole, want)
+		}
+	}
+}
+
+// Whatever the limit, an ack is the shorter form if all fits, and the one that
+// reaches farther if not; and never says what was not received.
+func TestAppendAck(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	forms := map[ChunkType]int{}
+	cuts := 0
+	for range 20000 {
+		cumulative := rng.Uint64N(1 << rng.IntN(40))
+		at := cumulative
+		var ranges []Range
+		spread := 1 + rng.IntN(8)
+		for range rng.IntN(40) {
+			first := at + 2 + rng.Uint64N(1<<rng.IntN(spread))
+			at = first + rng.Uint64N(1<<rng.IntN(spread))
+			ranges = append(ranges, Range{first, at})
+		}
+		limit := rng.IntN(80)
+		b, whole := AppendAck([]byte("x"), limit, 5, 127, cumulative, ranges)
+		least := AppendRangeAck(nil, MaxPayload, 5, 127, cumulative, nil)
+		if len(b) == 1 {
+			if len(least) <= limit || whole {
+				t.Fatalf("limit %d: nothing written, whole %v", limit, whole)
+			}
+			continue
+		}
+		b = b[1:]
+		a, typ := readAck(t, b)
+		forms[typ]++
+		pairs := AppendRangeAck(nil, MaxPayload, 5, 127, cumulative, ranges)
+		bits := len(least)
+		if len(ranges) > 0 {
+			bits += int(bitBytes(cumulative, ranges))
+		}
+		got := rangesOf(a)
+		if best := min(len(pairs), bits); whole != (best <= limit) || whole && len(b) != best || len(b) > limit {
+			t.Fatalf("limit %d: %d bytes, whole %v; pairs take %d, bits %d", limit, len(b), whole, len(pairs), bits)
+		}
+		if whole && !reflect.DeepEqual(got, ranges) {
+			t.Fatalf("got %v, want %v", got, ranges)
+		}
+		if !whole {
+			cuts++
+			cut, _ := ParseRangeAck(one(t, AppendRangeAck(nil, limit, 5, 127, cumulative, ranges), ChunkRangeAck))
+			other, reach := rangesOf(cut), cumulative
+			if len(other) > 0 {
+				reach = other[len(other)-1].Last
+			}
+			for i, r := range got {
+				if r.First != ranges[i].First || r.Last > ranges[i].Last || r.Last < ranges[i].Last && i < len(got)-1 {
+					t.Fatalf("got %v of %v", got, ranges)
+				}
+			}
+			if len(got) == 0 && reach > cumulative || len(got) > 0 && got[len(got)-1].Last < reach {
+				t.Fatalf("got %v, where pairs say up to %d of %v", got, reach, ranges)
+			}
+		}
+	}
+	if forms[ChunkBitmapAck] < 1000 || forms[ChunkRangeAck] < 1000 || cuts < 1000 {
+		t.Errorf("%d of one form, %d of the other, %d truncated", forms[ChunkBitmapAck], forms[ChunkRangeAck], cuts)
+	}
+}

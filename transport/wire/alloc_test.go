@@ -7,6 +7,7 @@ func TestNoAllocations(t *testing.T) {
 	data := make([]byte, 100)
 	options := FlowOptions{Metadata: data[:4], HasMetadata: true}.Append(nil)
 	ranges := []Range{{12, 13}, {20, 30}}
+	holes := []Range{{12, 12}, {14, 14}, {17, 17}, {19, 19}, {22, 23}}
 	buffer := make([]byte, 0, 2048)
 	var sum uint64
 	if got := testing.AllocsPerRun(200, func() {
@@ -14,6 +15,7 @@ func TestNoAllocations(t *testing.T) {
 		b = UserData{FlowID: 2, Sequence: 500, FSNOffset: 3, Options: options, Data: data}.Append(b)
 		b = NextUserData{Data: data}.Append(b)
 		b = AppendRangeAck(b, 100, 2, 64, 10, ranges)
+		b, _ = AppendAck(b, 100, 2, 64, 10, holes)
 		b = Ping{data[:4]}.Append(b)
 		b = FlowException{2, 0}.Append(b)
 		_, n := ConsumeHeader(b)
@@ -31,6 +33,12 @@ func TestNoAllocations(t *testing.T) {
 			case ChunkNextUserData:
 				u, _ := ParseNextUserData(p)
 				sum += uint64(len(u.Data))
+			case ChunkBitmapAck:
+				a, _ := ParseBitmapAck(p)
+				c := a.Ranges()
+				for r, ok := c.Next(); ok; r, ok = c.Next() {
+					sum += r.Last
+				}
 			case ChunkRangeAck:
 				a, _ := ParseRangeAck(p)
 				c := a.Ranges()

@@ -25,6 +25,7 @@ const (
 	ChunkException    ChunkType = 0x5e
 	ChunkClose        ChunkType = 0x0c
 	ChunkCloseAck     ChunkType = 0x4c
+	ChunkECNReport    ChunkType = 0xec // not of the RFC: docs/ecn.md
 )
 
 // Chunks to be ignored; ConsumeChunk does so.

@@ -75,7 +75,7 @@ func TestConsumeChunk(t *testing.T) {
 		{"length too large", "0c 0000 01 0002 aa", []ChunkType{ChunkClose}},
 		{"padding chunks are passed over", "00 0000 ff 0002 aaaa 0c 0000", []ChunkType{ChunkClose}},
 		{"only padding chunks", "00 0000 00 0000", nil},
-		{"unknown types are the caller's", "ec 0001 00 0c 0000", []ChunkType{0xec, ChunkClose}},
+		{"unknown types are the caller's", "ed 0001 00 0c 0000", []ChunkType{0xed, ChunkClose}},
 	} {
 		b := unhex(t, c.hex)
 		var got []ChunkType

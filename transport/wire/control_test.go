@@ -19,6 +19,8 @@ func TestControlLayouts(t *testing.T) {
 		{FlowException{2, 300}, "5e 0003 02 822c", func(p []byte) (any, bool) { return ParseFlowException(p) }},
 		{Close{}, "0c 0000", func(p []byte) (any, bool) { return ParseClose(p) }},
 		{CloseAck{}, "4c 0000", func(p []byte) (any, bool) { return ParseCloseAck(p) }},
+		{ECNReport{CE: 0x07}, "ec 0001 07", func(p []byte) (any, bool) { return ParseECNReport(p) }},
+		{ECNReport{300, 1, 0, true}, "ec 0005 2c 822c 01 00", func(p []byte) (any, bool) { return ParseECNReport(p) }},
 		{Fragment{true, 300, 0, []byte("ab")}, "7f 0006 80 822c 00 6162", func(p []byte) (any, bool) { return ParseFragment(p) }},
 		{Fragment{false, 1, 2, []byte("c")}, "7f 0004 00 01 02 63", func(p []byte) (any, bool) { return ParseFragment(p) }},
 	} {
@@ -43,6 +45,14 @@ func TestControlTruncated(t *testing.T) {
 	for _, p := range []string{"", "02", "02 80"} {
 		if c, ok := ParseFlowException(unhex(t, p)); ok {
 			t.Errorf("Exception %q: got %+v", p, c)
+		}
+	}
+	if c, ok := ParseECNReport(nil); ok {
+		t.Errorf("ECN Report: got %+v", c)
+	}
+	for _, p := range []string{"05", "05 05", "05 05 01", "05 05 01 80", "05 04 01 01"} {
+		if c, ok := ParseECNReport(unhex(t, p)); !ok || c != (ECNReport{CE: 5}) {
+			t.Errorf("ECN Report %q: got %+v, %v, want the short form", p, c, ok)
 		}
 	}
 	for _, p := range []string{"", "80", "80 01", "80 01 02"} { // the last has no data

@@ -149,6 +149,18 @@ func FuzzAck(f *testing.F) {
 				at = r.Last
 			}
 			w := AppendRangeAck(nil, MaxPayload, a.FlowID, a.BufferBlocks, a.Cumulative, ranges)
+			best, whole := AppendAck(nil, MaxPayload, a.FlowID, a.BufferBlocks, a.Cumulative, ranges)
+			if len(best) > len(w) {
+				t.Errorf("%d bytes where %d would do", len(best), len(w))
+			}
+			typ, payload, _ := ConsumeChunk(best)
+			form := ParseRangeAck
+			if typ == ChunkBitmapAck {
+				form = ParseBitmapAck
+			}
+			if again, ok := form(payload); !ok || whole != (len(ranges) <= MaxAckRanges && len(rangesOf(again)) == len(ranges)) {
+				t.Errorf("%d ranges became %d, whole %v", len(ranges), len(rangesOf(again)), whole)
+			}
 			g, ok := ParseRangeAck(one(t, w, ChunkRangeAck))
 			if back := rangesOf(g); !ok || len(back) != len(ranges) {
 				t.Errorf("%d ranges became %d", len(ranges), len(back))
@@ -174,6 +186,12 @@ func FuzzControl(f *testing.F) {
 		}
 		if c, ok := ParseBufferProbe(p); ok {
 			again(t, c, ChunkBufferProbe, ParseBufferProbe, func(a, b BufferProbe) bool { return a == b })
+		}
+		if c, ok := ParseECNReport(p); ok {
+			if n := len(c.Append(nil)); n != c.Size() {
+				t.Errorf("Size: got %d, wrote %d", c.Size(), n)
+			}
+			again(t, c, ChunkECNReport, ParseECNReport, func(a, b ECNReport) bool { return a == b })
 		}
 		if c, ok := ParsePing(p); ok {
 			again(t, c, ChunkPing, ParsePing, func(a, b Ping) bool { return bytes.Equal(a.Message, b.Message) })
