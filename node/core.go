@@ -32,6 +32,9 @@ type CoreConfig struct {
 	// protects nothing, for large simulations; only nodes that have it set
 	// talk to each other.
 	SimulatedCrypto bool
+
+	// Trace, if it is not nil, is told what the transport does.
+	Trace *transport.Tracer
 }
 
 // Core is a whole node without its sockets, goroutines, and clock: the pure
@@ -153,6 +156,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		Policy:    crypto.Policy{AllowLegacy: cfg.AllowLegacy, Simulation: cfg.SimulatedCrypto},
 		Introduce: cfg.Introduce,
 		Keepalive: keepalive,
+		Trace:     cfg.Trace,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)

@@ -3,6 +3,7 @@ package figure
 import (
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -94,6 +95,24 @@ func TestHistogram(t *testing.T) {
 	for v := uint64(0); v < 1<<40; v = v*3/2 + 1 {
 		if low, high := boundsOf(bucketOf(v)); float64(v) < low || float64(v) >= high {
 			t.Errorf("%d is in a bucket from %v to %v", v, low, high)
+		}
+	}
+}
+
+// The documentation lists every figure as it is here.
+func TestFiguresAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reports.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range All {
+		name := f.Name
+		if f.PerName {
+			name += ".NAME"
+		}
+		row := "| `" + name + "` | " + [...]string{"–", "less", "more"}[f.Better] + " | " + f.Text + " |"
+		if !strings.Contains(string(text), row) {
+			t.Errorf("docs/reports.md lacks this row:\n%s", row)
 		}
 	}
 }

@@ -122,6 +122,8 @@ func (d *decoder) checkClasses(s *Scenario) {
 			d.complain(path, "needs a name")
 		case !wordOnly.MatchString(c.Name):
 			d.complain(path+".name", "%q: letters, digits, - and _ make a name", c.Name)
+		case c.Name == ClassAll, c.Name == ClassPublisher:
+			d.complain(path+".name", "%s is the name of figures of its own; choose another", c.Name)
 		case seen[c.Name]:
 			d.complain(path+".name", "two classes are named %s", c.Name)
 		}

@@ -74,7 +74,7 @@ func (d *decoder) expectation(s *Scenario, name, path string, v any) {
 		return
 	}
 	if of != "" {
-		var known []string
+		known := []string{ClassAll, ClassPublisher}
 		for i := range s.Classes {
 			known = append(known, s.Classes[i].Name)
 		}

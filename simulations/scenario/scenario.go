@@ -183,3 +183,9 @@ func (s *Scenario) Map() (*geography.Map, error) {
 	}
 	return geography.Load(s.Network.Files...)
 }
+
+// Names under which uploads are given beside those of classes.
+const (
+	ClassAll       = "all"       // of all but introducers and the publisher
+	ClassPublisher = "publisher" // of the publisher
+)

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -37,29 +38,36 @@ type Qlog struct {
 func NewQlog(w io.Writer, o Options) *Qlog { return &Qlog{file: newFile(w, o), title: o.Title} }
 
 // Tracer returns what is to be the Trace of a Config.
-func (q *Qlog) Tracer() *transport.Tracer {
+func (q *Qlog) Tracer() *transport.Tracer { return q.TracerOf(nil) }
+
+// TracerOf is Tracer for one of several endpoints that share the trace, with
+// one clock: fields are added to each of its events, to tell whose they are.
+func (q *Qlog) TracerOf(fields map[string]any) *transport.Tracer {
+	event := func(now clock.Time, name string, s *transport.Session, data object) {
+		q.event(now, name, fields, s, data)
+	}
 	return &transport.Tracer{
 		PacketSent: func(now clock.Time, p transport.TracedPacket) {
-			q.event(now, "transport:packet_sent", p.Session, describe(p, "to"))
+			event(now, "transport:packet_sent", p.Session, describe(p, "to"))
 		},
 		PacketReceived: func(now clock.Time, p transport.TracedPacket) {
-			q.event(now, "transport:packet_received", p.Session, describe(p, "from"))
+			event(now, "transport:packet_received", p.Session, describe(p, "from"))
 		},
 		Dropped: func(now clock.Time, from netip.AddrPort, why transport.Drop) {
-			q.event(now, "transport:packet_dropped", nil, object{"from": from.String(), "trigger": why.String()})
+			event(now, "transport:packet_dropped", nil, object{"from": from.String(), "trigger": why.String()})
 		},
 		Lost: func(now clock.Time, s *transport.Session, flow, sequence uint64, timeout bool) {
 			trigger := "acknowledgements"
 			if timeout {
 				trigger = "timeout"
 			}
-			q.event(now, "recovery:packet_lost", s, object{"flow": flow, "sequence": sequence, "trigger": trigger})
+			event(now, "recovery:packet_lost", s, object{"flow": flow, "sequence": sequence, "trigger": trigger})
 		},
-		Acknowledged: func(now clock.Time, s *transport.Session) { q.event(now, "recovery:metrics_updated", s, metrics(s)) },
+		Acknowledged: func(now clock.Time, s *transport.Session) { event(now, "recovery:metrics_updated", s, metrics(s)) },
 		Window: func(now clock.Time, s *transport.Session, window, threshold int) {
 			m := metrics(s)
 			m["ssthresh"] = threshold
-			q.event(now, "recovery:metrics_updated", s, m)
+			event(now, "recovery:metrics_updated", s, m)
 		},
 		StateChanged: func(now clock.Time, s *transport.Session) {
 			d := object{"new": stateNames[s.State()]}
@@ -70,10 +78,10 @@ func (q *Qlog) Tracer() *transport.Tracer {
 				d["initiator"] = s.Initiator()
 				d["suite"] = s.Suite()
 			}
-			q.event(now, "connectivity:connection_state_updated", s, d)
+			event(now, "connectivity:connection_state_updated", s, d)
 		},
 		AddressChanged: func(now clock.Time, s *transport.Session, old netip.AddrPort) {
-			q.event(now, "connectivity:path_updated", s, object{"old": old.String(), "new": s.FarAddr().String()})
+			event(now, "connectivity:path_updated", s, object{"old": old.String(), "new": s.FarAddr().String()})
 		},
 	}
 }
@@ -101,8 +109,13 @@ func metrics(s *transport.Session) object {
 	}
 }
 
+// Event adds an event of the caller's own, in the order of its time.
+func (q *Qlog) Event(now clock.Time, name string, fields, data map[string]any) {
+	q.event(now, name, fields, nil, data)
+}
+
 // event writes a line.
-func (q *Qlog) event(now clock.Time, name string, s *transport.Session, data object) {
+func (q *Qlog) event(now clock.Time, name string, fields map[string]any, s *transport.Session, data object) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err != nil {
@@ -122,6 +135,7 @@ func (q *Qlog) event(now clock.Time, name string, s *transport.Session, data obj
 		})
 	}
 	event := object{"time": ms(now.Sub(q.first)), "name": name, "data": data}
+	maps.Copy(event, fields)
 	if s != nil {
 		event["session"] = s.ID()
 	}

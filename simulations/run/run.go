@@ -1,0 +1,279 @@
+// Package run carries out scenarios: it makes the network and the nodes of a
+// scenario for a seed, lets them come and go, breaks what is to break, and
+// takes the figures that package figure lists.
+//
+// A run is owned by one goroutine, and everything in it follows from scenario
+// and seed. Seeds runs several of them side by side.
+package run
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"rtmfp/group"
+	"rtmfp/internal/clock"
+	"rtmfp/multicast"
+	"rtmfp/node"
+	"rtmfp/simulations"
+	"rtmfp/simulations/geography"
+	"rtmfp/simulations/scenario"
+)
+
+// Options are what a run does beside its scenario.
+type Options struct {
+	// Progress, if it is not nil, is called now and then from the run's
+	// goroutine.
+	Progress func(now time.Duration, events uint64)
+
+	// Until ends the run at that virtual time, warm-up included; 0 is its end.
+	Until time.Duration
+
+	// Watch, if it is not nil, is told of every node before its core is made,
+	// and may change how it is configured, to trace it for example.
+	Watch func(number int, role string, cfg *simulations.NodeConfig)
+
+	// Tell, if it is not nil, is told what happens in the run.
+	Tell func(Happening)
+}
+
+// Happening is something that happens in a run.
+type Happening struct {
+	At   time.Duration
+	Node int    // -1 if it is nobody's
+	What string // "join", "leave", "die", "shock", "first_frame", "late_frame", "neighbor_up", …
+	Text string
+}
+
+// run is one run.
+type run struct {
+	s     *scenario.Scenario
+	m     *geography.Map
+	opts  Options
+	net   *simulations.Network
+	rng   *rand.PCG
+	spec  *group.Spec
+	deal  *geography.Dealer
+	slice int // of the geography, that holds now
+
+	members []*member // by number
+	living  []*member // in the order in which they came
+	byPeer  map[node.PeerID]*member
+	boots   []*member
+	quotas  []int // of the classes: how many nodes there were
+	nats    map[string]*simulations.NAT
+	planned int // viewers and bystanders so far, of whom shares are dealt
+	players int
+	badOnes []int
+
+	pub      *multicast.Publication
+	interval time.Duration
+	keyEach  uint64
+	message  []byte
+	sent     uint64 // messages
+	began    clock.Time
+	ended    clock.Time
+
+	measuring bool
+	windows   windows
+	tally     tally
+	shocks    []*shock
+}
+
+// Run carries out a scenario once. A breach of an invariant is in the Result;
+// an error is only returned when the run could not be made, or ctx ended.
+func Run(ctx context.Context, s *scenario.Scenario, m *geography.Map, seed uint64, opts Options) (*Result, error) {
+	r := &run{
+		s: s, m: m, opts: opts,
+		byPeer: map[node.PeerID]*member{},
+		nats:   map[string]*simulations.NAT{},
+		quotas: make([]int, max(len(s.Classes), 1)),
+	}
+	r.seed(seed)
+	for _, region := range s.HasRegions() {
+		if len(r.inRegion(region)) == 0 {
+			return nil, fmt.Errorf("%s: a shock is in the region %q, but %s has %q", s.FullName(), region, m.Name, m.Regions())
+		}
+	}
+	var err error
+	if r.spec, err = group.NewSpec(group.SpecFields{Name: "simulation", Multicast: true, ServerChannel: true, Version: 2}); err != nil {
+		return nil, err
+	}
+	r.deal = m.NewDealer(rand.New(rand.NewPCG(seed, 0x706c61636573)))
+	r.tally.init(s)
+	r.net = simulations.New(simulations.Config{
+		Seed: seed, Link: r.link,
+		Checks:      simulations.Checks{Catch: true},
+		Sample:      r.sample,
+		SampleEvery: time.Duration(s.Measure.Sample),
+		Progress:    r.progress,
+	})
+	if err := r.plan(); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if err := r.pass(ctx); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r.result(seed, time.Since(began)), nil
+}
+
+// seed makes the source of what the run itself draws.
+func (r *run) seed(seed uint64) { r.rng = rand.NewPCG(seed, 0x6e6f646573) }
+
+func (r *run) progress(p simulations.Progress) {
+	if r.opts.Progress != nil {
+		r.opts.Progress(time.Duration(p.Now), p.Events)
+	}
+}
+
+func (r *run) tell(m *member, what, format string, args ...any) {
+	if r.opts.Tell == nil {
+		return
+	}
+	number := -1
+	if m != nil {
+		number = m.node.Number()
+	}
+	r.opts.Tell(Happening{time.Duration(r.net.Now()), number, what, fmt.Sprintf(format, args...)})
+}
+
+// step is how much virtual time passes between looks at the context.
+const step = 50 * time.Millisecond
+
+// pass lets the run's time pass.
+func (r *run) pass(ctx context.Context) error {
+	end := r.s.Total()
+	if r.opts.Until > 0 {
+		end = min(end, r.opts.Until)
+	}
+	for now := time.Duration(0); now < end && r.net.Err() == nil; now = time.Duration(r.net.Now()) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r.net.Run(min(step, end-now))
+	}
+	return nil
+}
+
+// plan arranges for everything whose time is known.
+func (r *run) plan() error {
+	s := r.s
+	if s.Live != nil {
+		r.interval = time.Duration(int64(s.Live.Message) * 8 * int64(time.Second) / int64(s.Live.Bitrate))
+		r.keyEach = uint64(max(time.Duration(s.Live.KeyEvery)/r.interval, 1))
+		r.message = make([]byte, s.Live.Message)
+		for i := range r.message {
+			r.message[i] = byte(i)
+		}
+	}
+	if n := r.m.Slices(); n > 1 {
+		for i := 1; time.Duration(s.Network.Slice)*time.Duration(i) < s.Total(); i++ {
+			r.net.At(clock.Time(s.Network.Slice)*clock.Time(i), func() { r.slice = i % n })
+		}
+	}
+	if err := r.planPopulation(); err != nil {
+		return err
+	}
+	r.planShocks()
+	r.net.At(clock.Time(s.Warmup), r.begin)
+	r.net.At(clock.Time(s.Warmup+s.Duration), r.finish)
+	return nil
+}
+
+// begin ends the warm-up.
+func (r *run) begin() {
+	r.measuring = true
+	r.began = r.net.Now()
+	r.tally.baseline(r)
+	if r.s.Live == nil {
+		return
+	}
+	p := r.publisher()
+	cfg := multicast.StreamConfig{PushLimit: r.s.Live.PushLimit, Window: time.Duration(r.s.Live.Window)}
+	r.net.Do(p.node, func(now clock.Time) {
+		var err error
+		if r.pub, err = p.group.Streams().Publish(now, streamName, cfg); err != nil {
+			r.net.Fail(p.node, "publish", err.Error())
+		}
+	})
+	r.tell(p, "publish", "%v in messages of %v", r.s.Live.Bitrate, r.s.Live.Message)
+	r.publish()
+}
+
+const streamName = "cam"
+
+// publish writes the next message and arranges for the one after it.
+func (r *run) publish() {
+	p := r.publisher()
+	if r.pub == nil || p.gone || r.ended != 0 {
+		return
+	}
+	r.net.Do(p.node, func(now clock.Time) {
+		binary.BigEndian.PutUint64(r.message, r.sent)
+		if err := r.pub.Write(now, multicast.Message{
+			Data: r.message, Timestamp: uint32(r.net.Now().Sub(r.began) / time.Millisecond),
+			Key: r.sent%r.keyEach == 0, SentAt: p.node.Unix(),
+		}); err != nil {
+			r.net.Fail(p.node, "write", err.Error())
+		}
+	})
+	r.windows.published(r.net.Now().Sub(r.began))
+	r.sent++
+	r.net.At(r.publishedAt(r.sent), r.publish)
+}
+
+// publishedAt returns when a message is written, by its number from 0.
+func (r *run) publishedAt(number uint64) clock.Time {
+	return r.began.Add(time.Duration(number) * r.interval)
+}
+
+// finish ends what is measured.
+func (r *run) finish() {
+	r.ended = r.net.Now()
+	r.tally.memory = memoryPerNode()
+	for _, m := range r.living {
+		r.closeBooks(m)
+	}
+	r.measuring = false
+	r.tally.net = minus(r.net.Stats(), r.tally.netBefore)
+}
+
+// memoryPerNode returns the live memory of the process by the nodes that live
+// in it, of all runs.
+func memoryPerNode() float64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc) / float64(max(population.Load(), 1))
+}
+
+// link is the network between two nodes.
+func (r *run) link(from, to int) simulations.Link {
+	a, b := r.members[from], r.members[to]
+	n := &r.s.Network
+	l := simulations.Link{
+		Latency: r.m.OneWayAt(r.slice, a.place, b.place) + a.lastMile + b.lastMile,
+		Jitter:  time.Duration(n.Jitter), Ordered: n.Ordered,
+		Loss:    float64(n.Loss),
+		Reorder: float64(n.Reorder), ReorderDelay: time.Duration(n.ReorderDelay),
+		Duplicate: float64(n.Duplicate), Corrupt: float64(n.Corrupt), MTU: n.MTU,
+	}
+	if n.BurstBad > 0 {
+		l.Burst = &simulations.Burst{Good: time.Duration(n.BurstGood), Bad: time.Duration(n.BurstBad)}
+	}
+	return l
+}
+
+func (r *run) inRegion(region string) (places []int) {
+	for i := range r.m.Len() {
+		if r.m.Place(i).Region == region {
+			places = append(places, i)
+		}
+	}
+	return places
+}

@@ -1,0 +1,119 @@
+package run
+
+import (
+	"encoding/binary"
+	"time"
+
+	"rtmfp/internal/clock"
+	"rtmfp/multicast"
+	"rtmfp/node"
+)
+
+// watching is how a viewer fares.
+type watching struct {
+	sub     *multicast.Subscription
+	begun   bool
+	beganAt clock.Time // first message
+	next    uint64     // the number of the message that should come next
+	count   uint32     // messages that came after the first one was published
+	lost    uint64
+	last    uint64 // number of the latest message
+
+	// How many messages of each window of time were on time, for windows from
+	// done on; those before are in the run's windows.
+	done int
+	ring [ringBins][deadlines]uint16
+}
+
+// ringBins windows are kept for each viewer: those in which a message may still
+// be on time, and some.
+const ringBins = 16
+
+// turn drains a node after each of its turns.
+func (r *run) turn(m *member) {
+	for ev, ok := m.node.Core.NextEvent(); ok; ev, ok = m.node.Core.NextEvent() {
+		switch ev.Kind {
+		case node.EventJoined:
+			m.joined = true
+			r.tell(m, "joined", "")
+		case node.EventNeighborUp, node.EventNeighborDown:
+			if r.opts.Tell != nil {
+				what := "neighbor_up"
+				if ev.Kind == node.EventNeighborDown {
+					what = "neighbor_down"
+				}
+				if o := r.byPeer[ev.Peer]; o != nil {
+					r.tell(m, what, "%d", o.node.Number())
+				} else {
+					r.tell(m, what, "gone")
+				}
+			}
+		}
+	}
+	if m.watch == nil || m.gone {
+		return
+	}
+	for f, ok := m.watch.sub.NextFrame(); ok; f, ok = m.watch.sub.NextFrame() {
+		r.frame(m, &f)
+	}
+}
+
+// frame takes a message that a viewer can play.
+func (r *run) frame(m *member, f *multicast.Frame) {
+	w := m.watch
+	now := r.net.Now()
+	if len(f.Data) != len(r.message) {
+		r.net.Fail(m.node, "bytes", "a message has another length than what was published")
+		return
+	}
+	number := binary.BigEndian.Uint64(f.Data)
+	if w.begun && number < w.next {
+		r.net.Fail(m.node, "order", "a message came again or after its successor")
+		return
+	}
+	at := r.publishedAt(number)
+	if !w.begun {
+		w.begun, w.beganAt = true, now
+		w.done = binOf(now.Sub(r.began)) + 1
+		if r.measuring && m.born > r.began {
+			r.tally.startup.Add(uint64(now.Sub(m.born)/time.Microsecond), 1)
+		}
+		r.tell(m, "first_frame", "after %v", now.Sub(m.born))
+	} else {
+		w.lost += number - w.next
+	}
+	w.next, w.last = number+1, number
+	if at < w.beganAt {
+		return // what was there before it came
+	}
+	w.count++
+	delay := now.Sub(at)
+	r.tally.delivered(at.Sub(r.began), delay)
+	if r.opts.Tell != nil && delay > time.Duration(r.s.Measure.Deadline) {
+		r.tell(m, "late_frame", "message %d after %v", number, delay)
+	}
+	here := binOf(now.Sub(r.began))
+	if here-w.done >= ringBins-1 {
+		r.settle(w, now)
+	}
+	if bin := binOf(at.Sub(r.began)); bin >= w.done {
+		for i, d := range deadlineList {
+			if delay <= d {
+				w.ring[bin%ringBins][i]++
+			}
+		}
+	}
+}
+
+// settle moves the windows in which nothing can be on time any more from a
+// viewer to the run.
+func (r *run) settle(w *watching, now clock.Time) {
+	if !w.begun {
+		return
+	}
+	for end := binOf(now.Sub(r.began)) - settleBins; w.done < end; w.done++ {
+		slot := &w.ring[w.done%ringBins]
+		r.windows.add(w.done, slot)
+		*slot = [deadlines]uint16{}
+	}
+}
