@@ -103,8 +103,11 @@ func (s *Session) buildProbe(now clock.Time, buf []byte, size int) int {
 	h := s.header(now)
 	b := wire.AppendHeader(buf[:start], h)
 	message := binary.BigEndian.AppendUint16([]byte{mtuMark}, uint16(size))
+	// "The Ping chunk SHOULD come after the Padding chunk, to guard against a
+	// false positive response in case the probe packet is truncated."
+	// (RFC 7016 §3.5.4.3)
+	b = wire.AppendPadding(b, end-len(b)-wire.ChunkHeaderSize-len(message))
 	b = wire.Ping{Message: message}.Append(b)
-	b = wire.AppendPadding(b, end-len(b))
 	s.sentHeader(h)
 	return len(s.keys.Seal(b, s.far))
 }
