@@ -31,10 +31,11 @@ func jain(shares []float64) float64 {
 
 // Own bulk sessions share a bottleneck equally.
 func TestOwnFlows(t *testing.T) {
-	const length = 3 * time.Minute
+	length := 3 * time.Minute
 	counts := []int{2, 8}
 	paths := []path{{rate: 20 * mbit, rtt: 40 * time.Millisecond, queue: 1}}
 	if *full {
+		length = 10 * time.Minute
 		counts = []int{2, 3, 4, 6, 8, 12, 16}
 		paths = append(paths, path{rate: 50 * mbit, rtt: 20 * time.Millisecond, queue: 0.5})
 	}
