@@ -19,6 +19,8 @@ const (
 	FeatureMulticast                      // our additions to streams
 	FeatureRouting                        // directed routing
 	FeaturePosting                        // posts
+	FeatureRecords                        // copies of records between neighbors
+	FeatureRevoke                         // revocations
 )
 
 // Config is what a Group is made of. Zero durations and limits are the
@@ -35,6 +37,10 @@ type Config struct {
 	// AllowUnproven tells members also to those who ask at the server channel
 	// without proving that they know the groupspec, as older members do.
 	AllowUnproven bool
+
+	// Authority judges who may do what, and whom members don't link with.
+	// Default: one of this group's own.
+	Authority *Authority
 
 	// Features are bits of services to offer besides those of the group itself.
 	Features Features
@@ -191,6 +197,12 @@ func (c *Config) setDefaults() {
 	count(&c.MaxRoutes, 4096)
 	count(&c.MaxRouteBytes, 4<<20)
 	c.Introduce = c.Introduce && c.Spec.ServerChannel
+	if c.Authority == nil {
+		c.Authority = NewAuthority(c.Spec)
+	}
+	if c.Spec.GroupKey != nil {
+		c.Features |= FeatureRevoke
+	}
 	c.Features |= FeatureBase | FeatureRouting
 	if c.Introduce {
 		c.Features |= FeatureIntroduce

@@ -40,9 +40,10 @@ const (
 	ReasonReplaced        // the member came again on another link
 	ReasonLeaving         // this node leaves the group
 	ReasonFull            // this node has no room
+	ReasonEvicted         // the member was evicted
 )
 
-var reasonNames = [...]string{"", "left", "parted", "lost", "silent", "refused", "unproven", "replaced", "leaving", "full"}
+var reasonNames = [...]string{"", "left", "parted", "lost", "silent", "refused", "unproven", "replaced", "leaving", "full", "evicted"}
 
 // String returns the reason as a word.
 func (r Reason) String() string {

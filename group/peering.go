@@ -198,6 +198,10 @@ func (g *Group) sessionMessage(now clock.Time, l *link, recv RecvID, msg []byte)
 		}
 	case msgCloseRequest:
 		g.takeCloseRequest(now, l)
+	case msgRevocations:
+		if l.up && l.offers(FeatureRevoke) {
+			g.takeRevocations(now, l, msg)
+		}
 	case msgBye:
 		if r, ok := parseBye(msg); ok {
 			g.endPeering(now, l, r)
@@ -215,6 +219,11 @@ func (g *Group) takeInit(now clock.Time, l *link, recv RecvID, msg []byte) {
 	if !ok || m.receiver != g.cfg.Self || m.group != g.cfg.Spec.ID() || !g.cfg.Spec.proves(m.proof, near) {
 		g.stats.ProofsFailed++
 		g.refuse(now, l, ReasonUnproven)
+		return
+	}
+	if g.cfg.Authority.Evicted(l.peer) {
+		g.stats.EvictedRefused++
+		g.refuse(now, l, ReasonUnproven) // the peer is left alone for a while
 		return
 	}
 	known := g.book.get(l.peer)
@@ -295,6 +304,9 @@ func (g *Group) begin(now clock.Time, l *link) {
 	g.dirty = true
 	g.emit(Event{Kind: NeighborUp, Link: l.id, Peer: l.peer, Session: l.in, Features: l.features})
 	g.joinedNow(l)
+	if l.offers(FeatureRevoke) {
+		g.sendRevocations(now, l, g.cfg.Authority.Revocations())
+	}
 	g.sendReport(now, l, true)
 	g.spread(now, m)
 }

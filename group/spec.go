@@ -1,6 +1,7 @@
 package group
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -29,6 +30,12 @@ const (
 	specPostingAuth     = 0x17
 	specMemberUpdates   = 0x1b
 	specVersion         = 0x7f
+
+	// Ours, see docs/groups.md.
+	specGroupKey   = 0x2a10
+	specPublishKey = 0x2a11
+	specPostingKey = 0x2a12
+	specGrant      = 0x2a18 // among the authorizations
 )
 
 // MaxSpecVersion is the newest version of groupspecs that is understood.
@@ -87,11 +94,18 @@ type SpecFields struct {
 	Unique          []byte        // a random tag that nobody can guess; nil: none
 	MemberUpdates   bool          // membership is also told on the IP multicast sockets
 
+	// Ours: keys by whose grants a member may publish or post. With a group key
+	// nobody may without a grant, and members can be evicted.
+	GroupKey   ed25519.PublicKey // nil: none
+	PublishKey ed25519.PublicKey // of the publish password, see PasswordKey
+	PostingKey ed25519.PublicKey // of the posting password
+
 	// What follows the identity: help to get in, and what the holder may do.
 	IPMulticast  []IPMulticast
 	Bootstrap    []PeerID // members to link with first
 	PublishAuth  string   // the publish password in clear, "" if not held
 	PostingAuth  string   // the posting password in clear, "" if not held
+	Grants       [][]byte // signed by one of the keys, each for one member
 	UnknownKinds []uint64 // types of options that are not understood (identity or not), as read
 }
 
@@ -103,6 +117,8 @@ type Spec struct {
 	extras    []byte // options after the identity, without the authorizations
 	auths     []byte
 	id        [sha256.Size]byte
+
+	publishKey, postingKey ed25519.PrivateKey // of the passwords, once they were needed
 }
 
 // Reasons for which a text is not a groupspec that can be used. ParseSpec and
@@ -168,6 +184,14 @@ func appendSpec(b []byte, f *SpecFields) ([]byte, error) {
 		b = element.AppendOption(b, specName, f.Unique)
 	}
 	flag(f.MemberUpdates, specMemberUpdates)
+	for _, k := range [...]struct {
+		key ed25519.PublicKey
+		typ uint64
+	}{{f.GroupKey, specGroupKey}, {f.PublishKey, specPublishKey}, {f.PostingKey, specPostingKey}} {
+		if k.key != nil {
+			b = element.AppendOption(b, k.typ, k.key)
+		}
+	}
 	b = element.AppendMarker(b)
 
 	for _, m := range f.IPMulticast {
@@ -189,6 +213,9 @@ func appendAuths(b []byte, f *SpecFields) []byte {
 	}
 	if f.PostingAuth != "" {
 		b = element.AppendOption(b, specPostingAuth, []byte(f.PostingAuth))
+	}
+	for _, g := range f.Grants {
+		b = element.AppendOption(b, specGrant, g)
 	}
 	return b
 }
@@ -243,13 +270,25 @@ func (s *Spec) Canonical() string { return s.canonical }
 func (s *Spec) ID() [32]byte { return s.id }
 
 // MayPublish reports whether the holder of this text may publish streams: the
-// group carries streams, and the publish password is held where one is needed.
+// group carries streams, and the password or a grant is held where one is
+// needed. For whom a grant is, OwnGrant tells.
 func (s *Spec) MayPublish() bool {
-	return s.Multicast && (s.PublishPassword == nil || s.PublishPassword.Matches(s.PublishAuth))
+	return s.Multicast && s.allowed(RightPublish, s.PublishPassword, s.PublishAuth)
 }
 
-// MayPost reports whether the holder of this text may post: the group carries
-// posts, and the posting password is held where one is needed.
+// MayPost reports whether the holder of this text may post, likewise.
 func (s *Spec) MayPost() bool {
-	return s.Posting && (s.PostingPassword == nil || s.PostingPassword.Matches(s.PostingAuth))
+	return s.Posting && s.allowed(RightPost, s.PostingPassword, s.PostingAuth)
+}
+
+func (s *Spec) allowed(r Right, p *PasswordHash, auth string) bool {
+	if p != nil && p.Matches(auth) {
+		return true
+	}
+	for _, encoded := range s.Grants {
+		if g, err := ParseGrant(encoded); err == nil && g.Rights&r != 0 {
+			return true
+		}
+	}
+	return p == nil && !s.Needs(r)
 }

@@ -30,8 +30,8 @@ func (s *Spec) Explain() []SpecLine {
 			item(len(s.Bootstrap) > 0, "through bootstrap peers"),
 			item(s.MemberUpdates, "through IP multicast on the LAN"))},
 		{"links", choose(s.NoPeerToPeer, "none between members, native IP multicast only", "between members")},
-		{"publishing", access(s.Multicast, s.PublishPassword, s.PublishAuth)},
-		{"posting", access(s.Posting, s.PostingPassword, s.PostingAuth)},
+		{"publishing", s.access(s.Multicast, RightPublish, s.PublishPassword, s.PublishAuth)},
+		{"posting", s.access(s.Posting, RightPost, s.PostingPassword, s.PostingAuth)},
 	}
 	if len(s.Unique) > 0 {
 		lines = append(lines, SpecLine{"unique tag", hex.EncodeToString(s.Unique)})
@@ -42,6 +42,18 @@ func (s *Spec) Explain() []SpecLine {
 			text += " from " + m.Source.String()
 		}
 		lines = append(lines, SpecLine{"IP multicast", text})
+	}
+	if s.GroupKey != nil {
+		lines = append(lines, SpecLine{"group key", hex.EncodeToString(s.GroupKey)})
+	}
+	for _, encoded := range s.Grants {
+		if g, err := ParseGrant(encoded); err == nil {
+			until := ""
+			if g.ExpiresAt != 0 {
+				until = fmt.Sprintf(", until %d s after 1970", g.ExpiresAt/1000)
+			}
+			lines = append(lines, SpecLine{"grant", fmt.Sprintf("%x may %v%s", g.Subject, g.Rights, until)})
+		}
 	}
 	for _, p := range s.Bootstrap {
 		lines = append(lines, SpecLine{"bootstrap peer", hex.EncodeToString(p[:])})
@@ -56,19 +68,36 @@ func (s *Spec) Explain() []SpecLine {
 	return lines
 }
 
-func access(enabled bool, p *PasswordHash, auth string) string {
+// access says who may use a right, and whether the holder of this text may.
+func (s *Spec) access(enabled bool, r Right, p *PasswordHash, auth string) string {
+	granted := 0
+	for _, encoded := range s.Grants {
+		if g, err := ParseGrant(encoded); err == nil && g.Rights&r != 0 {
+			granted++
+		}
+	}
+	var needs string
 	switch {
 	case !enabled:
 		return "not in this group"
-	case p == nil:
+	case p == nil && !s.Needs(r):
 		return "every member may"
-	case auth == "":
-		return "needs a password, which this text does not carry"
-	case p.Matches(auth):
-		return "needs a password, which this text carries"
+	case s.GroupKey == nil:
+		needs = "needs a password"
+	case p == nil:
+		needs = "needs a grant that the group's key has signed"
 	default:
-		return "needs a password, and this text carries a wrong one"
+		needs = "needs a password, or a grant that the group's key has signed"
 	}
+	switch {
+	case p != nil && p.Matches(auth):
+		return needs + ", which this text carries"
+	case granted > 0:
+		return needs + "; this text carries " + choose(granted == 1, "one", fmt.Sprint(granted))
+	case p != nil && auth != "":
+		return needs + ", and this text carries a wrong one"
+	}
+	return needs + ", which this text does not carry"
 }
 
 func item(set bool, name string) string { return choose(set, name, "") }

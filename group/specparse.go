@@ -2,6 +2,7 @@ package group
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -114,6 +115,12 @@ func (s *Spec) readIdentity(raw []byte) (end int, err error) {
 			}
 		case specMemberUpdates:
 			s.MemberUpdates = true
+		case specGroupKey:
+			s.GroupKey, err = readKey(o.Value)
+		case specPublishKey:
+			s.PublishKey, err = readKey(o.Value)
+		case specPostingKey:
+			s.PostingKey, err = readKey(o.Value)
 		default:
 			s.UnknownKinds = append(s.UnknownKinds, o.Type)
 		}
@@ -151,6 +158,13 @@ func (s *Spec) readExtras(raw []byte) error {
 			s.PostingAuth = string(o.Value)
 			s.auths = append(s.auths, option...)
 			continue
+		case specGrant:
+			if len(s.Grants) == maxSpecList {
+				return fmt.Errorf("%w: more than %d grants", ErrSpecSyntax, maxSpecList)
+			}
+			s.Grants = append(s.Grants, bytes.Clone(o.Value))
+			s.auths = append(s.auths, option...)
+			continue
 		case specIPMulticast:
 			m, ok := readIPMulticast(o.Value)
 			if !ok {
@@ -174,6 +188,14 @@ func (s *Spec) readExtras(raw []byte) error {
 		s.extras = append(s.extras, option...)
 	}
 	return nil
+}
+
+// readKey reads an Ed25519 public key.
+func readKey(v []byte) (ed25519.PublicKey, error) {
+	if len(v) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("%w: a key of %d bytes, want %d", ErrSpecSyntax, len(v), ed25519.PublicKeySize)
+	}
+	return bytes.Clone(v), nil
 }
 
 // readPassword splits a salt of any length from the hash that follows it.

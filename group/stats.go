@@ -20,6 +20,8 @@ type Stats struct {
 	LinksRefused     uint64 // not tracked, Config.MaxLinks was reached
 	FlowsRefused     uint64 // flows that should not have been opened, or were too many
 	ProofsFailed     uint64 // from nodes that do not know the groupspec, or lied
+	RevokesRefused   uint64 // forged, malformed, or too many
+	EvictedRefused   uint64 // evicted members that wanted to be neighbors
 	JoinsServed      uint64 // questions of clients that were answered
 	JoinsRefused     uint64 // questions without proof, for other groups, or too often
 	MembersEvicted   uint64 // forgotten because of Config.MaxKnown

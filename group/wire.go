@@ -22,6 +22,7 @@ const (
 	msgBegin        = 0x0e
 	msgBeginNearest = 0x0f // a member that receives for the nearest address
 	msgBye          = 0x1e // ours
+	msgRevocations  = 0x1d // ours, to members that offer FeatureRevoke
 )
 
 // First bytes of messages on a channel flow.

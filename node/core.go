@@ -254,6 +254,11 @@ func (c *Core) report(ev CoreEvent) {
 // 1970. Groups that are joined from then on go by it.
 func (c *Core) SetUnixMilli(now clock.Time, ms int64) { c.cfg.UnixMilli = ms - int64(now)/1e6 }
 
+// wall is the wall-clock time of an instant, since 1970.
+func (c *Core) wall(now clock.Time) time.Duration {
+	return time.Duration(c.cfg.UnixMilli)*time.Millisecond + time.Duration(now)
+}
+
 // Join makes the node a member of the group and starts to look for others.
 func (c *Core) Join(now clock.Time, spec *group.Spec) *GroupCore {
 	g := newGroupCore(now, c, spec)

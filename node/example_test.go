@@ -145,3 +145,32 @@ func ExampleGroup_Post() {
 	}
 	// Output: hello, all
 }
+
+// A record is a small signed value that members keep under a name.
+func ExampleGroup_PutRecord() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	spec, introducer, stop := startIntroducer(ctx, "library")
+	defer stop()
+	n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{introducer}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	g, err := n.Join(ctx, spec)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	if err := g.PutRecord(ctx, "opening hours", []byte("9 to 5"), node.PutOptions{}); err != nil {
+		log.Fatal(err)
+	}
+	list, err := g.GetRecords(ctx, "opening hours")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range list {
+		fmt.Printf("%s, mine: %v\n", r.Value, r.Owner == n.ID())
+	}
+	// Output: 9 to 5, mine: true
+}

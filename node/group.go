@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rtmfp/group"
+	"rtmfp/group/records"
 	"rtmfp/internal/clock"
 	"rtmfp/multicast"
 )
@@ -32,12 +33,15 @@ type Group struct {
 	published []*Publication
 	playbacks []*Playback
 	readers   []*postReader
+
+	recordWaits map[records.RequestID]*recordWait
 }
 
 func newGroup(n *Node, spec *group.Spec) *Group {
 	return &Group{
 		node: n, spec: spec, began: time.Now(),
 		joined: make(chan struct{}), failed: make(chan error, 1), done: make(chan struct{}),
+		recordWaits: map[records.RequestID]*recordWait{},
 	}
 }
 
@@ -133,6 +137,7 @@ func (g *Group) bootstrapFailed(n *Node) {
 // deliver moves frames and posts from the core to those who want them.
 func (g *Group) deliver() {
 	g.deliverPosts()
+	g.deliverRecords()
 	for _, p := range g.playbacks {
 		p.fill()
 	}
@@ -173,13 +178,16 @@ func (g *Group) Publish(ctx context.Context, name string, o PublishOptions) (*Pu
 		return nil, fmt.Errorf("publish %q: %w", name, err)
 	}
 	if !g.spec.MayPublish() {
-		return nil, fmt.Errorf("publish %q: the groupspec does not permit it; it lacks multicast or the publish password", name)
+		return nil, fmt.Errorf("publish %q: the groupspec does not permit it; it lacks multicast, the publish password, or a grant", name)
 	}
 	p := &Publication{group: g, name: name, started: time.Now()}
 	var err error
 	if derr := g.node.do(func(now clock.Time) {
 		if g.isDone() {
 			err = ErrClosed
+			return
+		}
+		if _, err = g.spec.OwnGrant(group.RightPublish, group.PeerID(g.node.ID()), g.node.core.wall(now)); err != nil {
 			return
 		}
 		p.core, err = g.core.streams.Publish(now, name, multicast.StreamConfig{
@@ -236,3 +244,23 @@ func (g *Group) isDone() bool {
 
 // Self returns the peer id of this node.
 func (g *Group) Self() PeerID { return g.node.ID() }
+
+// Revoke takes a revocation, the text that the holder of the group's key made,
+// and spreads it through the group: other members part from the one that it
+// names, and take its earlier grants for void.
+func (g *Group) Revoke(text string) error {
+	encoded, err := group.ParseRevocation(text)
+	if err != nil {
+		return fmt.Errorf("revoke: %w", err)
+	}
+	if derr := g.node.do(func(now clock.Time) {
+		if g.isDone() {
+			err = ErrClosed
+			return
+		}
+		err = g.core.group.Revoke(now, encoded)
+	}); derr != nil {
+		err = derr
+	}
+	return err
+}

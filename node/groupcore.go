@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rtmfp/group"
+	"rtmfp/group/records"
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/multicast"
@@ -14,18 +15,21 @@ import (
 )
 
 // GroupCore is one group that a Core is a member of: its membership, its
-// streams, and its posts.
+// streams, its posts, and its records.
 type GroupCore struct {
 	core    *Core
 	spec    *group.Spec
 	group   *group.Group
 	streams *multicast.Service
 	posts   *posting.Service // nil if the group carries none
+	records *records.Service // nil until there is a first request or copy of one
 	greeted []group.LinkID   // the links of neighbors, as the services know them
+
+	authority *group.Authority // who may do what
 }
 
 func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
-	g := &GroupCore{core: c, spec: spec}
+	g := &GroupCore{core: c, spec: spec, authority: group.NewAuthority(spec)}
 	g.group = group.New(group.Config{
 		Spec:          spec,
 		Self:          group.PeerID(c.ID()),
@@ -33,6 +37,7 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		Introduce:     c.cfg.Introduce,
 		AllowUnproven: c.cfg.AllowLegacy,
 		Features:      features(spec),
+		Authority:     g.authority,
 	}, g.links(flowGroup))
 	g.streams = multicast.New(multicast.Config{
 		Rand:        c.seededRand(),
@@ -40,12 +45,18 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		UploadLimit: c.cfg.UploadLimit,
 	}, g.links(flowStream))
 	if spec.Posting {
+		// Without a grant this node posts nothing, and everything else works.
+		grant, _ := spec.OwnGrant(group.RightPost, group.PeerID(c.ID()), c.wall(now))
 		g.posts = posting.New(now, posting.Config{
 			Rand:      c.seededRand(),
 			Self:      group.PeerID(c.ID()),
 			GroupID:   spec.ID(),
 			Keys:      signingKeys{c.cfg.Identity},
 			UnixMilli: c.cfg.UnixMilli,
+			Grant:     grant,
+			MayPost: func(author group.PeerID, grant []byte, unixMilli int64) error {
+				return g.authority.May(group.RightPost, author, grant, unixMilli)
+			},
 		}, g.links(flowPosts))
 	}
 	return g
@@ -53,7 +64,7 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 
 // features are what a member of the group offers to others.
 func features(spec *group.Spec) group.Features {
-	f := group.FeatureMulticast
+	f := group.FeatureMulticast | group.FeatureRecords
 	if spec.Posting {
 		f |= group.FeaturePosting
 	}
@@ -77,8 +88,32 @@ func (g *GroupCore) Group() *group.Group { return g.group }
 // Streams returns the streams core, to publish and play on.
 func (g *GroupCore) Streams() *multicast.Service { return g.streams }
 
+// Authority judges who may do what in the group.
+func (g *GroupCore) Authority() *group.Authority { return g.authority }
+
 // Posts returns the posts core, nil if the group carries no posts.
 func (g *GroupCore) Posts() *posting.Service { return g.posts }
+
+// Records returns the records core, which is made when it is first asked for:
+// most members of most groups never hold a record.
+func (g *GroupCore) Records(now clock.Time) *records.Service {
+	if g.records != nil {
+		return g.records
+	}
+	g.records = records.New(records.Config{
+		Rand:      g.core.seededRand(),
+		Self:      group.PeerID(g.core.ID()),
+		GroupID:   g.spec.ID(),
+		Keys:      signingKeys{g.core.cfg.Identity},
+		UnixMilli: g.core.cfg.UnixMilli,
+	}, g.links(flowRecords), g.group)
+	for n := range g.group.Neighbors() {
+		if n.Features&group.FeatureRecords != 0 && slices.Contains(g.greeted, n.Link) {
+			g.records.NeighborUp(now, n.Link, records.Member{Peer: n.Peer, Session: n.Session})
+		}
+	}
+	return g.records
+}
 
 func (g *GroupCore) advance(now clock.Time) {
 	g.group.Advance(now) // after any input: it acts on news once a turn, timer or not
@@ -88,10 +123,16 @@ func (g *GroupCore) advance(now clock.Time) {
 	if g.posts != nil && g.posts.Deadline() <= now {
 		g.posts.Advance(now)
 	}
+	if g.records != nil && g.records.Deadline() <= now {
+		g.records.Advance(now)
+	}
 }
 
 func (g *GroupCore) deadline() clock.Time {
 	d := min(g.group.Deadline(), g.streams.Deadline())
+	if g.records != nil {
+		d = min(d, g.records.Deadline())
+	}
 	if g.posts != nil {
 		d = min(d, g.posts.Deadline())
 	}
@@ -108,7 +149,29 @@ func (g *GroupCore) routeOne(now clock.Time) bool {
 		g.streamEvent(ev)
 		return true
 	}
+	if m, ok := g.group.NextRouted(); ok {
+		g.routed(now, m)
+		return true
+	}
+	if r, ok := g.group.NextRouteResult(); ok {
+		g.routeResult(now, r)
+		return true
+	}
 	return false
+}
+
+// routed takes a message that was routed here.
+func (g *GroupCore) routed(now clock.Time, m group.Routed) {
+	if m.Service == group.ServiceRecords {
+		g.Records(now).Routed(now, m)
+	}
+}
+
+// routeResult takes what became of a message that was routed from here.
+func (g *GroupCore) routeResult(now clock.Time, r group.RouteResult) {
+	if r.Service == group.ServiceRecords && g.records != nil {
+		g.records.RouteResult(now, r)
+	}
 }
 
 func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
@@ -122,6 +185,9 @@ func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 		if g.posts != nil && ev.Features&group.FeaturePosting != 0 {
 			g.posts.NeighborUp(now, ev.Link, posting.Member{Peer: ev.Peer, Session: ev.Session})
 		}
+		if g.records != nil && ev.Features&group.FeatureRecords != 0 {
+			g.records.NeighborUp(now, ev.Link, records.Member{Peer: ev.Peer, Session: ev.Session})
+		}
 		g.greeted = append(g.greeted, ev.Link)
 		g.core.takeEarly(now, ev.Link, g)
 		g.core.report(CoreEvent{Kind: EventNeighborUp, Group: g, Peer: PeerID(ev.Peer)})
@@ -130,6 +196,9 @@ func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 		g.streams.NeighborDown(now, ev.Link)
 		if g.posts != nil {
 			g.posts.NeighborDown(now, ev.Link)
+		}
+		if g.records != nil {
+			g.records.NeighborDown(now, ev.Link)
 		}
 		g.core.report(CoreEvent{Kind: EventNeighborDown, Group: g, Peer: PeerID(ev.Peer)})
 	case group.Joined:
@@ -154,6 +223,8 @@ func (g *GroupCore) flowOpened(now clock.Time, kind flowKind, link group.LinkID,
 		return g.group.FlowOpened(now, link, recv, metadata, reply)
 	case kind == flowStream:
 		return g.streams.FlowOpened(now, link, recv, metadata, reply)
+	case kind == flowRecords:
+		return g.Records(now).FlowOpened(now, link, recv, metadata)
 	case kind == flowPosts && g.posts != nil:
 		return g.posts.FlowOpened(now, link, recv, metadata)
 	}
@@ -175,6 +246,8 @@ func (g *GroupCore) receiver(kind flowKind) flowReceiver {
 		return g.streams
 	case flowPosts:
 		return g.posts
+	case flowRecords:
+		return g.records
 	}
 	return g.group
 }

@@ -262,6 +262,7 @@ func (n *Node) Join(ctx context.Context, groupspec string) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
+	spec.Unlock() // which takes a while, and is not for the loop
 	g := newGroup(n, spec)
 	if err := n.do(func(now clock.Time) {
 		n.core.SetUnixMilli(now, time.Now().UnixMilli())

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"rtmfp/group"
 	"rtmfp/internal/clock"
 	"rtmfp/posting"
 )
@@ -47,7 +48,9 @@ type PostsOptions struct {
 var (
 	// ErrNoPosting says that the groupspec does not permit posts, or that the
 	// posting password in it is missing or wrong.
-	ErrNoPosting = errors.New("the groupspec does not permit it; it lacks posting or the posting password")
+	ErrNoPosting = errors.New("the groupspec does not permit it; it lacks posting, the posting password, or a grant")
+	// ErrEvicted says that this node was evicted from the group.
+	ErrEvicted = group.ErrEvicted
 	// ErrPostTooLarge says that a post is larger than MaxPost.
 	ErrPostTooLarge = posting.ErrTooLarge
 	// ErrPostRate says that this node posts more than members pass on.
@@ -87,6 +90,10 @@ func (g *Group) post(ctx context.Context, data []byte) (id PostID, err error) {
 	if derr := g.node.do(func(now clock.Time) {
 		if g.isDone() {
 			err = ErrClosed
+			return
+		}
+		if _, err = g.spec.OwnGrant(group.RightPost, group.PeerID(g.node.ID()), g.node.core.wall(now)); err != nil {
+			err = fmt.Errorf("%w: %w", ErrNoPosting, err)
 			return
 		}
 		var p *posting.Post

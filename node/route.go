@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"rtmfp/group"
+	"rtmfp/group/records"
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/posting"
@@ -16,9 +17,10 @@ import (
 type flowKind uint8
 
 const (
-	flowGroup  flowKind = iota // membership and the server channel
-	flowStream                 // everything that is associated with those and not listed here: streams
-	flowPosts                  // posts
+	flowGroup   flowKind = iota // membership and the server channel
+	flowStream                  // everything that is associated with those and not listed here: streams
+	flowPosts                   // posts
+	flowRecords                 // copies of records
 )
 
 // Exception codes that a refused flow carries back.
@@ -34,6 +36,9 @@ func kindOf(metadata []byte) flowKind {
 	}
 	if posting.IsFlow(metadata) {
 		return flowPosts
+	}
+	if records.IsFlow(metadata) {
+		return flowRecords
 	}
 	return flowStream
 }

@@ -13,15 +13,17 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Group    groupCmd    `cmd:"" help:"Make and explain groupspecs."`
+	Group    groupCmd    `cmd:"" help:"Make and explain groupspecs, and say who may do what."`
 	Run      runCmd      `cmd:"" help:"Run a swarm node that relays and introduces."`
 	Publish  publishCmd  `cmd:"" help:"Publish an MPEG-TS stream to a group."`
 	Play     playCmd     `cmd:"" help:"Play a stream of a group to a file, a pipe, or over HTTP."`
 	Post     postCmd     `cmd:"" help:"Send a message to everybody in a group."`
 	Posts    postsCmd    `cmd:"" help:"Show the messages of a group."`
 	Chat     chatCmd     `cmd:"" help:"Talk in a group, line by line."`
+	Record   recordCmd   `cmd:"" help:"Put and get small signed values by name."`
 	Demo     demoCmd     `cmd:"" help:"Show a whole swarm in one process, with a page to watch it."`
 	Bench    benchCmd    `cmd:"" help:"Measure the transport between two processes."`
+	Identity identityCmd `cmd:"" help:"Print the peer id of this user's node."`
 	Simulate simulateCmd `cmd:"" help:"Simulate groups of any size on virtual time."`
 	Version  versionCmd  `cmd:"" help:"Print the program's version."`
 }

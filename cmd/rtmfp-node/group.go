@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
 	"text/tabwriter"
@@ -10,8 +11,10 @@ import (
 
 // groupCmd is the family of commands about groupspecs.
 type groupCmd struct {
-	New  groupNewCmd  `cmd:"" help:"Print a new groupspec."`
-	Show groupShowCmd `cmd:"" help:"Explain a groupspec."`
+	New    groupNewCmd    `cmd:"" help:"Print a new groupspec."`
+	Show   groupShowCmd   `cmd:"" help:"Explain a groupspec."`
+	Grant  groupGrantCmd  `cmd:"" help:"Permit a member to publish or post, with the group's key."`
+	Revoke groupRevokeCmd `cmd:"" help:"Evict a member, with the group's key."`
 }
 
 // groupNewCmd prints a groupspec.
@@ -25,6 +28,8 @@ type groupNewCmd struct {
 	Unique          bool   `help:"Add a random tag, so that nobody else makes the same group by its name."`
 	PublishPassword string `help:"Password without which nobody may publish. The printed groupspec carries it; give viewers what \"group show --public\" prints." placeholder:"TEXT"`
 	PostingPassword string `help:"Password without which nobody may post, likewise." placeholder:"TEXT"`
+	Key             string `help:"File that keeps the group's private key, made if it is not there. Members then publish and post only with a grant that it signs (\"group grant\"), and can be evicted." placeholder:"FILE"`
+	Legacy          bool   `help:"Leave out the keys of the passwords, so that old players name the same group. Then nobody but the members themselves minds the passwords."`
 	SpecVersion     int    `default:"2" enum:"1,2" help:"Version of the groupspec, 1 or 2. Default: 2." placeholder:"N"`
 }
 
@@ -38,6 +43,7 @@ Examples:
     rtmfp-node group new --name party
     rtmfp-node group new --name party --multicast --posting --unique
     rtmfp-node group new --name tv --publish-password "only me"
+    rtmfp-node group new --name news --posting --key news.key
 `
 }
 
@@ -66,6 +72,21 @@ func (c *groupNewCmd) Run(e *env) error {
 	}
 	f.PublishPassword, f.PublishAuth = password(c.PublishPassword)
 	f.PostingPassword, f.PostingAuth = password(c.PostingPassword)
+	if !c.Legacy {
+		if f.PublishPassword != nil {
+			f.PublishKey = group.PasswordKey(f.PublishPassword, c.PublishPassword, group.RightPublish)
+		}
+		if f.PostingPassword != nil {
+			f.PostingKey = group.PasswordKey(f.PostingPassword, c.PostingPassword, group.RightPost)
+		}
+	}
+	if c.Key != "" {
+		key, err := groupKey(c.Key, true)
+		if err != nil {
+			return err
+		}
+		f.GroupKey = key.Public().(ed25519.PublicKey)
+	}
 	s, err := group.NewSpec(f)
 	if err != nil {
 		return failf(exitUsage, "%w", err)

@@ -30,6 +30,9 @@ func (c *memberFlags) checkMayPost() error {
 	if err := c.checkPosting(); err != nil || c.Group.Spec == nil || c.Group.MayPost() {
 		return err
 	}
+	if c.Group.PostingPassword == nil {
+		return fmt.Errorf("group %q needs a grant to post, and this groupspec carries none; ask the holder of the group's key for one", c.Group.Name)
+	}
 	return fmt.Errorf("group %q needs a password to post, and this groupspec carries none that fits; ask for the authors' groupspec", c.Group.Name)
 }
 
@@ -59,7 +62,7 @@ func (c *memberFlags) join(ctx context.Context, e *env) (g *node.Group, leave fu
 func (c *memberFlags) company(ctx context.Context, g *node.Group) error {
 	wait, cancel := context.WithTimeout(ctx, c.JoinTimeout)
 	defer cancel()
-	for g.PostStats().Neighbors == 0 {
+	for g.Stats().Neighbors == 0 {
 		linger(wait, 20*time.Millisecond)
 		if ctx.Err() != nil {
 			return ctx.Err()

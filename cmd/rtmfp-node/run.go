@@ -11,9 +11,10 @@ import (
 
 // runCmd runs a node that relays what its groups carry and introduces others.
 type runCmd struct {
-	Listen    string    `default:":1935" help:"UDP address to listen on, HOST:PORT. Default: :1935." placeholder:"ADDR"`
-	Group     []spec    `required:"" sep:"none" help:"Groupspec, or @FILE that holds one. May be repeated." placeholder:"SPEC"`
-	Bootstrap []bootURL `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin." placeholder:"URL"`
+	Listen    string       `default:":1935" help:"UDP address to listen on, HOST:PORT. Default: :1935." placeholder:"ADDR"`
+	Group     []spec       `required:"" sep:"none" help:"Groupspec, or @FILE that holds one. May be repeated." placeholder:"SPEC"`
+	Bootstrap []bootURL    `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin." placeholder:"URL"`
+	Revoke    []revocation `sep:"none" help:"Revocation that \"group revoke\" has printed, or @FILE that holds some, to hold members to. May be repeated." placeholder:"TEXT"`
 	nodeFlags
 }
 
@@ -50,6 +51,13 @@ func (c *runCmd) Run(ctx context.Context, e *env) error {
 				return nil
 			}
 			return joinError(err, &c.nodeFlags)
+		}
+		for _, list := range c.Revoke {
+			for _, text := range list {
+				if err := g.Revoke(text); err != nil && len(c.Group) == 1 {
+					return failf(exitUsage, "--revoke: %w", err)
+				}
+			}
 		}
 		groups = append(groups, g)
 	}
