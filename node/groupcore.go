@@ -51,7 +51,7 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 			Rand:      c.seededRand(),
 			Self:      group.PeerID(c.ID()),
 			GroupID:   spec.ID(),
-			Keys:      signingKeys{c.cfg.Identity},
+			Keys:      c.keys(),
 			UnixMilli: c.cfg.UnixMilli,
 			Grant:     grant,
 			MayPost: func(author group.PeerID, grant []byte, unixMilli int64) error {
@@ -104,7 +104,7 @@ func (g *GroupCore) Records(now clock.Time) *records.Service {
 		Rand:      g.core.seededRand(),
 		Self:      group.PeerID(g.core.ID()),
 		GroupID:   g.spec.ID(),
-		Keys:      signingKeys{g.core.cfg.Identity},
+		Keys:      g.core.keys(),
 		UnixMilli: g.core.cfg.UnixMilli,
 	}, g.links(flowRecords), g.group)
 	for n := range g.group.Neighbors() {
