@@ -40,5 +40,13 @@ func (c *Core) Check(now clock.Time) error {
 			return fmt.Errorf("flow without a session: receiving flow %d of link %x", i, r.value.link)
 		}
 	}
+	for _, g := range c.groups {
+		if err := g.group.Check(); err != nil {
+			return err
+		}
+		if err := g.streams.Check(); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -35,6 +35,9 @@ type CoreConfig struct {
 
 	// Trace, if it is not nil, is told what the transport does.
 	Trace *transport.Tracer
+
+	// Watch is told of every message, if it is not nil.
+	Watch *MessageWatch
 }
 
 // Core is a whole node without its sockets, goroutines, and clock: the pure
@@ -94,6 +97,7 @@ type recvFlow struct {
 	owner *GroupCore // nil until its first message names a group
 	link  group.LinkID
 	kind  flowKind
+	loose bool // delivered as received
 }
 
 type dial struct {

@@ -347,6 +347,8 @@ func (l groupLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline c
 		// What a full send buffer refuses, the receiver gets from others.
 		if f.flow.Send(now, msg, transport.SendOptions{Deadline: deadline}) != nil {
 			l.g.core.counters.MessagesRefused++
+		} else if w := l.g.core.cfg.Watch; w != nil {
+			w.sent(f.flow, msg)
 		}
 	}
 }

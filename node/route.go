@@ -223,6 +223,7 @@ func (c *Core) answerFlow(now clock.Time, f *transport.RecvFlow, recv group.Recv
 	}
 	f.Accept(now, d == group.InOrder)
 	if d == group.AsReceived {
+		c.recvs.get(uint32(recv)).loose = true
 		f.AsReceived(now) // one that was held is accepted already
 	}
 }
@@ -239,6 +240,9 @@ func (c *Core) message(now clock.Time, f *transport.RecvFlow, msg []byte) {
 	}
 	if r = c.recvs.get(handle(f.User)); r == nil {
 		return // claimed and refused
+	}
+	if w := c.cfg.Watch; w != nil {
+		w.delivered(f, !r.loose, msg)
 	}
 	r.owner.receiver(r.kind).Message(now, group.RecvID(handle(f.User)), msg)
 }

@@ -92,6 +92,9 @@ func New(cfg Config) *Network {
 	}
 	w.calendar.init()
 	w.watch.init(cfg.Checks)
+	if cfg.Checks.Order {
+		w.watch.order = &orderBook{w, map[node.FlowName]*orderFlow{}}
+	}
 	return w
 }
 

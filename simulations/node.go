@@ -113,16 +113,20 @@ func (w *Network) Add(cfg NodeConfig) (*Node, error) {
 			return nil, err
 		}
 	}
-	core, err := node.NewCore(cfg.Core)
-	if err != nil {
-		return nil, err
-	}
 	n := &Node{
-		Core: core, Addr: addressOf(number), net: w, driven: core, number: number,
+		Addr: addressOf(number), net: w, number: number,
 		wakeAt: clock.Never, entryAt: clock.Never, nat: cfg.NAT,
 		packetCost: cfg.PacketCost, workCost: cfg.WorkCost, socket: cfg.Socket,
 		offset: cfg.ClockOffset, drift: int64(cfg.ClockDrift),
 	}
+	if w.watch.order != nil {
+		cfg.Core.Watch = w.watch.order.watch(n)
+	}
+	core, err := node.NewCore(cfg.Core)
+	if err != nil {
+		return nil, err
+	}
+	n.Core, n.driven = core, core
 	n.rng.Seed(w.cfg.Seed, uint64(number)<<1|1)
 	if cfg.Access != (Access{}) {
 		n.access = &attachment{Access: cfg.Access}

@@ -3,6 +3,7 @@ package simulations
 import (
 	"fmt"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -16,6 +17,16 @@ type Checks struct {
 	// Turns is of how many turns of a core one is followed by a check of all
 	// that its layers promise. Default 1024; 1 checks every turn.
 	Turns int
+
+	// Order compares every message that is delivered with those that were sent:
+	// none may come twice, or out of order where order was promised. It takes
+	// memory for what is lost on purpose.
+	Order bool
+
+	// MemoryPerNode, if it is not 0, is how many bytes of the process's live
+	// heap there may be for each node that was not removed, as of the latest
+	// garbage collection.
+	MemoryPerNode int64
 
 	// Catch makes a panic of a core a breach, so that it is told with the seed
 	// and the time.
@@ -47,6 +58,7 @@ type watch struct {
 	breach *Breach
 	turns  int
 	own    []ownCheck
+	order  *orderBook // nil unless asked for
 }
 
 type ownCheck struct {
@@ -103,11 +115,34 @@ func (w *Network) checkNow() {
 	if err := w.conserved(); err != nil {
 		w.breachAt(nil, "bytes", err.Error())
 	}
+	if err := w.fits(); err != nil {
+		w.breachAt(nil, "memory", err.Error())
+	}
 	for _, c := range w.watch.own {
 		if err := c.f(w.now); err != nil {
 			w.breachAt(nil, c.name, err.Error())
 		}
 	}
+}
+
+// fits says whether the nodes fit the memory that each may take.
+func (w *Network) fits() error {
+	limit := w.watch.checks.MemoryPerNode
+	if limit <= 0 {
+		return nil
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	n := int64(0)
+	for _, have := range w.nodes {
+		if have.Core != nil {
+			n++
+		}
+	}
+	if heap := int64(live[0].Value.Uint64()); n > 0 && heap/n > limit {
+		return fmt.Errorf("%d bytes of live heap for each of %d nodes, at most %d", heap/n, n, limit)
+	}
+	return nil
 }
 
 // conserved says whether every byte that was sent has arrived, is on its way,
