@@ -160,6 +160,8 @@ const (
 // Bounds of what one neighbor can make this node hold or do.
 const (
 	maxMissing   = 8192    // posts announced and not here yet
+	maxPromises  = 2048    // of these that one neighbor was the first to announce, but for answers
+	floodSize    = 4 << 10 // bytes of a post that is pushed to all where there are no trees yet
 	maxAnnounce  = 512     // ids in one message
 	maxAsk       = 64      // ids in one request
 	maxSources   = 4       // neighbors remembered to have a missing post

@@ -141,20 +141,20 @@ func TestEmptyPromises(t *testing.T) {
 	n := w.nodes[0]
 	s := newStranger(n)
 	var keys []key
-	for i := range maxMissing + 1000 {
+	for i := range maxPromises + 1000 {
 		keys = append(keys, key{byte(i), byte(i >> 8), byte(i >> 16), 1})
 	}
 	for list := range slices.Chunk(keys, maxAnnounce) {
 		s.say(1, appendKeys(nil, msgHave, list))
 	}
-	if st := n.svc.Stats(); st.Missing != maxMissing || st.Refused.Missing != 1000 {
+	if st := n.svc.Stats(); st.Missing != maxPromises || st.Refused.Missing != 1000 {
 		t.Errorf("missing %d, refused %d", st.Missing, st.Refused.Missing)
 	}
 	stop := w.poster(10, 100)
 	w.run(10 * time.Second)
 	stop()
 	w.run(time.Second)
-	if st := n.svc.Stats(); st.Missing != 0 || st.Refused.GivenUp != maxMissing {
+	if st := n.svc.Stats(); st.Missing != 0 || st.Refused.GivenUp != maxPromises {
 		t.Errorf("afterwards missing %d, given up %d", st.Missing, st.Refused.GivenUp)
 	}
 	if o := w.outcome(0, w.now); o.got != o.want {

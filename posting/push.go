@@ -231,7 +231,7 @@ func (s *Service) arrived(now clock.Time, n *neighbor, e *entry, how byte, miss 
 // who asked for announcements soon.
 func (s *Service) forward(now clock.Time, e *entry, from *neighbor) {
 	t := &s.trees[e.tree]
-	flood := t.epoch == 0 && !e.post.Old
+	flood := t.epoch == 0 && !e.post.Old && len(e.post.encoded) <= floodSize
 	quiet := e.post.Old && s.syncing.done < grownUp
 	announced := false
 	for _, n := range s.neighbors {

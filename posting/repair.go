@@ -11,6 +11,7 @@ import (
 type missing struct {
 	key     key
 	since   clock.Time
+	first   *neighbor             // who announced it first
 	sources [maxSources]*neighbor // who has it, in the order in which they said so
 	n       int
 	asked   *neighbor
@@ -87,7 +88,7 @@ func (s *Service) onHave(now clock.Time, n *neighbor, msg []byte) bool {
 		return false
 	}
 	for i := range count {
-		s.learn(now, n, keyAt(msg, i), s.grace())
+		s.learn(now, n, keyAt(msg, i), s.grace(), maxPromises)
 	}
 	return true
 }
@@ -103,18 +104,19 @@ func (s *Service) grace() time.Duration {
 }
 
 // learn notes that a neighbor has a post.
-func (s *Service) learn(now clock.Time, n *neighbor, k key, grace time.Duration) {
+func (s *Service) learn(now clock.Time, n *neighbor, k key, grace time.Duration, most int) {
 	if e := s.store.byKey[k]; e != nil {
 		e.known.add(n.slot)
 		return
 	}
 	m := s.missing[k]
 	if m == nil {
-		if len(s.missing) >= maxMissing {
+		if len(s.missing) >= maxMissing || n.promised >= most {
 			s.stats.Refused.Missing++
 			return
 		}
-		m = &missing{key: k, since: now}
+		n.promised++
+		m = &missing{key: k, since: now, first: n}
 		m.timer.Owner = alarm{kind: alarmFetch, post: m}
 		s.missing[k] = m
 		s.timers.Set(&m.timer, now.Add(grace))
@@ -135,6 +137,7 @@ func (s *Service) drop(m *missing) {
 	if m == nil {
 		return
 	}
+	m.first.promised--
 	s.timers.Stop(&m.timer)
 	delete(s.missing, m.key)
 }
@@ -203,15 +206,20 @@ func (s *Service) sendRequests(now clock.Time) {
 	s.asking = s.asking[:0]
 }
 
+// account begins a new period of what a neighbor is served, if it is time.
+func (s *Service) account(now clock.Time, n *neighbor) {
+	if now.Sub(n.servedAt) > servePeriod {
+		n.served, n.servedAt = 0, now
+	}
+}
+
 // onWant serves a request.
 func (s *Service) onWant(now clock.Time, n *neighbor, msg []byte) bool {
 	count, ok := parseKeys(msg)
 	if !ok {
 		return false
 	}
-	if now.Sub(n.servedAt) > servePeriod {
-		n.served, n.servedAt = 0, now
-	}
+	s.account(now, n)
 	var lack []key
 	for i := range count {
 		k := keyAt(msg, i)

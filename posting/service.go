@@ -115,6 +115,8 @@ type neighbor struct {
 	request  []key // to be asked for this turn
 	outbox   []key // to be announced
 	served   int
+	promised int // missing posts that it was the first to announce
+	owes     int // answers to comparisons
 	servedAt clock.Time
 }
 

@@ -49,6 +49,7 @@ func (s *Service) syncNext(now clock.Time) {
 	n := y.queue[0]
 	y.queue = slices.Delete(y.queue, 0, 1)
 	y.with = n
+	n.owes++
 	s.timers.Set(&y.late, now.Add(syncTimeout))
 	s.stats.Comparisons++
 	wall := s.unixMilli(now)
@@ -93,6 +94,7 @@ func (s *Service) askRecent(now clock.Time, n *neighbor, settled time.Duration) 
 		last++
 	}
 	s.stats.Comparisons++
+	n.owes++
 	s.sendControl(now, n, appendCompare(s.scratch[:0],
 		compare{span: 1, first: first, sums: s.store.sums(nil, first, 1, int(last-min(last, first)))}))
 }
@@ -101,6 +103,7 @@ func (s *Service) askRecent(now clock.Time, n *neighbor, settled time.Duration) 
 // comparison without sums asks for everything from a bucket on.
 func (s *Service) onCompare(now clock.Time, n *neighbor, c compare) {
 	first, sums := c.first, c.sums
+	s.account(now, n)
 	if len(sums) == 0 && len(s.store.buckets) > 0 {
 		from := s.store.buckets[0].no
 		if from > first {
@@ -127,6 +130,10 @@ func (s *Service) onCompare(now clock.Time, n *neighbor, c compare) {
 			s.sendControl(now, n, msg)
 			msg = appendContents(nil, true)
 		}
+		if n.served += 8 * len(keys); n.served > maxServed {
+			s.stats.Refused.Serving++
+			break
+		}
 		msg = appendBucket(msg, from, c.span, keys)
 	}
 	s.sendControl(now, n, msg)
@@ -135,13 +142,20 @@ func (s *Service) onCompare(now clock.Time, n *neighbor, c compare) {
 // onContents fetches what a neighbor has and this node lacks, and announces
 // what it lacks.
 func (s *Service) onContents(now clock.Time, n *neighbor, c contents) {
+	if n.owes == 0 {
+		s.stats.Refused.Unasked++
+		return
+	}
+	if c.last {
+		n.owes--
+	}
 	for _, b := range c.list {
 		theirs := make(map[key]bool, b.n)
 		for i := range b.n {
 			k := key(b.keys[8*i:])
 			theirs[k] = true
 			if b.bucket+b.span > s.store.floor {
-				s.learn(now, n, k, syncGrace)
+				s.learn(now, n, k, syncGrace, maxMissing)
 			}
 		}
 		for j := s.store.search(b.bucket); j < len(s.store.buckets) && s.store.buckets[j].no < b.bucket+b.span; j++ {
