@@ -29,6 +29,7 @@ type options struct {
 	latencies []string
 	sizes     []int
 	rate      float64 // Mbit/s
+	posts     float64 // each second, instead of a stream; 0 = a stream
 	length    time.Duration
 	warmup    time.Duration
 	drain     time.Duration
@@ -56,9 +57,10 @@ func Main(args []string, out, progress io.Writer) error {
 	nodes := f.String("nodes", "100", "sizes of the group")
 	access := f.String("access", "100,20", "speeds of every node's uplink and downlink, Mbit/s")
 	latencies := f.String("latency", "50ms", "one-way latencies: a duration, \"synthetic\", or a file of round-trip times")
-	sizes := f.String("size", "65536,8333", "sizes of the messages that the stream is made of, bytes")
+	sizes := f.String("size", "", "sizes of the messages, bytes (default 65536,8333, of posts 1000)")
 	f.Float64Var(&o.rate, "rate", 2, "the stream's rate, Mbit/s")
-	f.DurationVar(&o.length, "length", 10*time.Second, "of the stream")
+	f.Float64Var(&o.posts, "posts", 0, "posts a second, from random members, instead of a stream")
+	f.DurationVar(&o.length, "length", 10*time.Second, "of the stream, or of posting")
 	f.DurationVar(&o.warmup, "warmup", 30*time.Second, "between the last node's joining and the first message")
 	f.DurationVar(&o.drain, "drain", 10*time.Second, "after the last message")
 	f.IntVar(&o.seeds, "seeds", 3, "runs of each; the table shows medians and the range")
@@ -72,6 +74,12 @@ func Main(args []string, out, progress io.Writer) error {
 	o.systems, o.latencies = strings.Split(*systems, ","), strings.Split(*latencies, ",")
 	if o.nodes, err = list(*nodes, strconv.Atoi); err != nil {
 		return fmt.Errorf("-nodes: %w", err)
+	}
+	if *sizes == "" {
+		*sizes = "65536,8333"
+		if o.posts != 0 {
+			*sizes = "1000"
+		}
 	}
 	if o.sizes, err = list(*sizes, strconv.Atoi); err != nil {
 		return fmt.Errorf("-size: %w", err)
@@ -107,8 +115,8 @@ func compare(o *options, out, progress io.Writer) error {
 			return fmt.Errorf("no such system: %q; there are rtmfp and gossipsub", name)
 		}
 	}
-	if o.seeds < 1 || o.rate <= 0 {
-		return errors.New("-seeds and -rate must be positive")
+	if o.seeds < 1 || o.rate <= 0 || o.posts < 0 {
+		return errors.New("-seeds and -rate must be positive, and -posts not negative")
 	}
 	kinds := o.scenarios()
 	for i := range kinds {
@@ -151,9 +159,13 @@ func (o *options) scenarios() (all []Scenario) {
 		for _, nodes := range o.nodes {
 			for _, access := range o.access {
 				for _, size := range o.sizes {
+					every := time.Duration(float64(size) * 8e3 / o.rate)
+					if o.posts > 0 {
+						every = time.Duration(float64(time.Second) / o.posts)
+					}
 					all = append(all, Scenario{
 						Nodes: nodes, Seed: 1, Access: access * 1e6, Latencies: latency,
-						Live: true, Size: size, Every: time.Duration(float64(size) * 8e3 / o.rate),
+						Live: o.posts == 0, Size: size, Every: every,
 						Length: o.length, Warmup: o.warmup, Drain: o.drain, Joining: joining,
 					})
 				}
@@ -165,8 +177,12 @@ func (o *options) scenarios() (all []Scenario) {
 
 // title names a scenario in a line.
 func (s *Scenario) title() string {
-	return fmt.Sprintf("%d nodes, %s, %g Mbit/s access, messages of %d bytes",
-		s.Nodes, strings.TrimSuffix(filepath.Base(s.Latencies), ".txt.gz"), s.Access/1e6, s.Size)
+	what := "messages"
+	if !s.Live {
+		what = fmt.Sprintf("%.3g posts a second", 1/s.Every.Seconds())
+	}
+	return fmt.Sprintf("%d nodes, %s, %g Mbit/s access, %s of %d bytes",
+		s.Nodes, strings.TrimSuffix(filepath.Base(s.Latencies), ".txt.gz"), s.Access/1e6, what, s.Size)
 }
 
 // run carries out a scenario in a process of its own.

@@ -164,7 +164,6 @@ func (p *libp2p) publish(ctx context.Context) error {
 			return err
 		}
 	}
-	p.full()
 	time.Sleep(p.Drain)
 	synctest.Wait()
 	var sent []int64

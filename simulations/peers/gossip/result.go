@@ -26,7 +26,7 @@ type Result struct {
 	JoinCPU float64 // seconds of the process, the simulator's included, before the first message
 	CPU     float64 // and from the first message to the end
 	Seconds float64 // virtual, from the first message to the end
-	Heap    int64   // bytes, of the live heap and of stacks after the last message, beyond what there was at first
+	Heap    int64   // bytes, of the live heap and of stacks at the end, beyond what there was at first
 	Peak    int64   // bytes of memory that the process had at most
 
 	Notes map[string]int64 `json:",omitempty"` // counters that only one system has
@@ -107,20 +107,12 @@ func (m *run) deliver(now time.Duration, to int, data []byte) error {
 	return err
 }
 
-// full is called right after the last message was published: buffers and caches
-// hold most then.
-func (m *run) full() {
-	before := usage.CPUSeconds()
-	m.r.Heap = memory() - m.base
-	m.cpu += usage.CPUSeconds() - before // is not the system's
-}
-
 // end is called when the last message could have arrived, with what each
 // node has sent since begin.
 func (m *run) end(now time.Duration, sent []int64) {
 	m.r.CPU = usage.CPUSeconds() - m.cpu
 	m.r.Seconds = (now - m.began).Seconds()
-	m.r.Peak = usage.PeakMemory()
+	m.r.Heap, m.r.Peak = memory()-m.base, usage.PeakMemory()
 	all := slices.Concat(m.delays...)
 	m.r.Expected = m.messages() * (m.Nodes - 1)
 	m.r.Delivered = len(all)

@@ -26,8 +26,8 @@ var columns = []column{
 	{"p99", "%.0f", func(e *entry) float64 { return e.Result.Delay.P99 }, true, false},
 	{"mean ÷ direct", "%.2f", func(e *entry) float64 { return e.Result.Delay.Mean / e.Result.Direct.Mean }, false, false},
 	{"copies", "%.3f", func(e *entry) float64 { return e.Result.Copies }, true, false},
-	{"sent per node, Mbit/s", "%.2f", func(e *entry) float64 { return e.rate(e.Result.Sent.Mean) }, false, false},
-	{"busiest node", "%.1f", func(e *entry) float64 { return e.rate(e.Result.Sent.Max) }, false, false},
+	{"sent per node, Mbit/s", "%.3g", func(e *entry) float64 { return e.rate(e.Result.Sent.Mean) }, false, false},
+	{"busiest node", "%.3g", func(e *entry) float64 { return e.rate(e.Result.Sent.Max) }, false, false},
 	{"CPU per node, ms/s", "%.2f", func(e *entry) float64 {
 		return 1000 * e.Result.CPU / float64(e.Scenario.Nodes) / e.published()
 	}, false, false},
