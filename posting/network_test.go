@@ -440,7 +440,7 @@ func (w *network) outcome(from, to clock.Time) outcome {
 	var o outcome
 	var delays []time.Duration
 	for _, t := range w.posts {
-		if t.at < from || t.at >= to {
+		if t.at < from || t.at >= to || w.lost(t) {
 			continue
 		}
 		for _, n := range w.nodes {
@@ -459,6 +459,17 @@ func (w *network) outcome(from, to clock.Time) outcome {
 		o.p50, o.p99, o.max = delays[len(delays)/2], delays[len(delays)*99/100], delays[len(delays)-1]
 	}
 	return o
+}
+
+// lost reports whether a post died with its author and all who had it: nobody
+// is left to pass it on.
+func (w *network) lost(t *tracked) bool {
+	for _, n := range w.nodes {
+		if !n.dead && n.no < len(t.got) && t.got[n.no] != 0 {
+			return false
+		}
+	}
+	return t.author.dead
 }
 
 // totals adds up the counters of all who live.

@@ -157,7 +157,7 @@ func (p *population) posting(d time.Duration, rate, size int) {
 // reached sums up the posts of a time at those who were there all along.
 func (p *population) reached(from, to clock.Time) (want, got int, delays []time.Duration) {
 	for _, s := range p.posts {
-		if s.at < from || s.at >= to {
+		if s.at < from || s.at >= to || p.lost(s) {
 			continue
 		}
 		for _, n := range p.alive {
@@ -173,6 +173,16 @@ func (p *population) reached(from, to clock.Time) (want, got int, delays []time.
 	}
 	slices.Sort(delays)
 	return want, got, delays
+}
+
+// lost reports whether a post died with its author and all who had it.
+func (p *population) lost(s *sentPost) bool {
+	for _, n := range p.alive {
+		if s.got[n.Number()] != 0 {
+			return false
+		}
+	}
+	return true // an author that lives has it
 }
 
 func (p *population) postStats() (s posting.Stats) {
