@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"rtmfp/internal/clock"
+	"rtmfp/internal/rare"
 	"rtmfp/ring"
 )
 
@@ -196,7 +197,7 @@ func (g *Group) dial(now clock.Time, m *member) {
 		}
 	}
 	addrs := unpackAddresses(m.addresses)
-	if len(addrs) == 0 && len(via) == 0 {
+	if len(addrs) == 0 && len(via) == 0 || g.cfg.Rare.Hit(rare.DialNowhere) {
 		// Wait for somebody who knows a way.
 		m.notBefore = now.Add(g.cfg.RetryMin)
 		g.wake(m, m.notBefore)

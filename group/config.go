@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rtmfp/internal/clock"
+	"rtmfp/internal/rare"
 )
 
 // Features are what a member offers beyond the protocol of older members, a
@@ -29,6 +30,9 @@ type Config struct {
 	Spec *Spec      // required
 	Self PeerID     // this node
 	Rand *rand.Rand // required; all random choices come from it
+
+	// Rare makes rare things common, in simulations. nil: nothing of the kind.
+	Rare *rare.Points
 
 	// Introduce serves the server channel: others may ask this member for
 	// members. It takes effect only if the spec has a server channel.

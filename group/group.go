@@ -7,6 +7,7 @@ import (
 
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
+	"rtmfp/internal/rare"
 	"rtmfp/ring"
 )
 
@@ -371,7 +372,7 @@ func (g *Group) Advance(now clock.Time) {
 			g.routeTimeout(now, a.r)
 		}
 	}
-	if g.dirty && g.started && !g.left {
+	if (g.dirty || g.cfg.Rare.Hit(rare.LookAnew)) && g.started && !g.left {
 		g.look(now)
 	}
 }
@@ -380,7 +381,11 @@ func (g *Group) onTick(now clock.Time) {
 	g.timers.Set(&g.tick, now.Add(jitter(g.cfg.Rand, g.cfg.ReportInterval)))
 	g.expire(now)
 	if n := len(g.neighbors); n > 0 {
-		g.sendReport(now, g.neighbors[g.cfg.Rand.IntN(n)], true)
+		l := g.neighbors[g.cfg.Rand.IntN(n)]
+		g.sendReport(now, l, true)
+		if g.cfg.Rare.Hit(rare.ReportTwice) {
+			g.sendReport(now, l, true)
+		}
 	}
 	g.dirty, g.slow = true, true
 }

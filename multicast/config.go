@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"rtmfp/internal/rare"
 )
 
 // Config holds what all streams of a Service share. Zero fields take the
@@ -11,6 +13,9 @@ import (
 type Config struct {
 	// Rand is the source of every random choice, seeded by the driver. Required.
 	Rand *rand.Rand
+
+	// Rare makes rare things common, in simulations. nil: nothing of the kind.
+	Rare *rare.Points
 
 	// RelayAll makes the node carry every stream that its neighbors describe,
 	// whether it is played here or not.

@@ -5,6 +5,7 @@ import (
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
+	"rtmfp/internal/rare"
 )
 
 // push passes a fragment on to the children of its slice, never back to where
@@ -34,7 +35,7 @@ func (st *stream) sendFragment(now clock.Time, p *peer, id uint64, msg []byte) b
 	if p.mediaOut == 0 {
 		p.mediaOut = st.s.openFlow(now, p, metaMedia, p.ctrlIn, group.ClassMedia)
 	}
-	if st.s.flows.Backlog(p.mediaOut) > max(minBacklog, int(st.meter.rate)) {
+	if st.s.flows.Backlog(p.mediaOut) > max(minBacklog, int(st.meter.rate)) || st.s.cfg.Rare.Hit(rare.PushNot) {
 		return false
 	}
 	life := min(max(st.desc.window/2, minPushLife), maxPushLife)
@@ -61,7 +62,7 @@ func (st *stream) onAsk(now clock.Time, p *peer, a ask) {
 		bit := byte(1) << s
 		switch {
 		case a.mask&bit == 0 || p.children&bit != 0:
-		case st.admit(now, p, s, a.flags&askUrgent != 0):
+		case !st.s.cfg.Rare.Hit(rare.AskRefused) && st.admit(now, p, s, a.flags&askUrgent != 0):
 			p.children |= bit
 			granted |= bit
 		default:

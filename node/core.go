@@ -11,6 +11,7 @@ import (
 	"rtmfp/group"
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
+	"rtmfp/internal/rare"
 	"rtmfp/transport"
 	"rtmfp/transport/crypto"
 )
@@ -35,6 +36,9 @@ type CoreConfig struct {
 
 	// Trace, if it is not nil, is told what the transport does.
 	Trace *transport.Tracer
+
+	// Rare makes rare things common in all layers, in simulations.
+	Rare *rare.Points
 
 	// Watch is told of every message, if it is not nil.
 	Watch *MessageWatch
@@ -160,6 +164,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		Policy:    crypto.Policy{AllowLegacy: cfg.AllowLegacy, Simulation: cfg.SimulatedCrypto},
 		Introduce: cfg.Introduce,
 		Keepalive: keepalive,
+		Rare:      cfg.Rare,
 		Trace:     cfg.Trace,
 	})
 	if err != nil {

@@ -38,11 +38,13 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		AllowUnproven: c.cfg.AllowLegacy,
 		Features:      features(spec),
 		Authority:     g.authority,
+		Rare:          c.cfg.Rare,
 	}, g.links(flowGroup))
 	g.streams = multicast.New(multicast.Config{
 		Rand:        c.seededRand(),
 		RelayAll:    c.cfg.RelayAll,
 		UploadLimit: c.cfg.UploadLimit,
+		Rare:        c.cfg.Rare,
 	}, g.links(flowStream))
 	if spec.Posting {
 		// Without a grant this node posts nothing, and everything else works.

@@ -9,6 +9,7 @@ import (
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
+	"rtmfp/internal/rare"
 	"rtmfp/multicast"
 	"rtmfp/node"
 )
@@ -27,7 +28,7 @@ type faulted struct {
 	ring    *RingWatch
 }
 
-func newFaulted(t testing.TB, seed uint64, checks Checks) *faulted {
+func newFaulted(t testing.TB, seed uint64, rareOneIn int, checks Checks) *faulted {
 	t.Helper()
 	spec, err := group.NewSpec(group.SpecFields{Name: "faulted", Multicast: true, ServerChannel: true, Version: 2})
 	if err != nil {
@@ -60,6 +61,7 @@ func newFaulted(t testing.TB, seed uint64, checks Checks) *faulted {
 			NAT:        nats[i],
 			Access:     Access{Up: 2_000_000, Down: 10_000_000, CoDel: i%2 == 0},
 			ClockDrift: 40 * (i - 3), ClockOffset: time.Duration(i) * time.Second,
+			RareOneIn:  rareOneIn,
 			PacketCost: 20 * time.Microsecond, WorkCost: 300 * time.Microsecond,
 		})
 		f.w.Run(50 * time.Millisecond)
@@ -145,7 +147,7 @@ func (f *faulted) run(t testing.TB, d time.Duration) {
 
 // Whatever goes wrong, no invariant breaks, and those who stay see the stream.
 func TestFaulted(t *testing.T) {
-	f := newFaulted(t, 3, Checks{Turns: 1, Order: true, Catch: true})
+	f := newFaulted(t, 3, 0, Checks{Turns: 1, Order: true, Catch: true})
 	f.run(t, 100*time.Second)
 	if err := f.w.Err(); err != nil {
 		t.Fatal(err)
@@ -167,6 +169,33 @@ func TestFaulted(t *testing.T) {
 	t.Logf("%v, %d sent, got %v, %+v", f.w, f.sent, f.got, s)
 }
 
+// Every rare thing happens, and still no invariant breaks and the stream
+// arrives, though a tenth of it is not pushed at each hop.
+func TestRare(t *testing.T) {
+	f := newFaulted(t, 8, 10, Checks{Turns: 1, Order: true, Catch: true})
+	points := make([]*rare.Points, len(f.nodes))
+	for i, n := range f.nodes {
+		points[i] = n.rare
+		n.rare.Set(rare.ReportTwice, 2) // there are few reports
+	}
+	f.run(t, 40*time.Second)
+	if err := f.w.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range rare.All() {
+		hits := uint64(0)
+		for _, at := range points {
+			hits += at.Hits(p)
+		}
+		if hits == 0 {
+			t.Errorf("%v never struck", p)
+		}
+	}
+	if f.got[3] < f.sent*9/10 {
+		t.Errorf("node 3: got %d of %d messages", f.got[3], f.sent)
+	}
+}
+
 // One seed gives one trace, however often and beside whatever it runs, though
 // Go walks each map in another order each time. CI compares the fingerprint that
 // is logged with that of other processors.
@@ -180,7 +209,7 @@ func TestTraceRepeats(t *testing.T) {
 	for range repeats {
 		go func() {
 			limit <- true
-			f := newFaulted(t, 5, Checks{})
+			f := newFaulted(t, 5, 50, Checks{})
 			f.run(t, 2*time.Second)
 			<-limit
 			traces <- f.w.Trace()
@@ -193,7 +222,7 @@ func TestTraceRepeats(t *testing.T) {
 			t.Fatalf("two runs of one seed: got traces %016x and %016x, want them equal", first, got)
 		}
 	}
-	other := newFaulted(t, 6, Checks{})
+	other := newFaulted(t, 6, 50, Checks{})
 	other.run(t, 2*time.Second)
 	if other.w.Trace() == first {
 		t.Errorf("two seeds have the trace %016x", first)
@@ -220,7 +249,7 @@ func TestBreaches(t *testing.T) {
 		{"panic", func(f *faulted) { f.w.After(0, func() { panic("BUG: a test") }) }},
 		{"progress", func(f *faulted) { f.nodes[3].driven = restless{f.nodes[3].Core} }},
 	} {
-		f := newFaulted(t, 4, Checks{Turns: 1, Order: true, Catch: true})
+		f := newFaulted(t, 4, 0, Checks{Turns: 1, Order: true, Catch: true})
 		f.w.Run(5 * time.Second)
 		if err := f.w.Err(); err != nil {
 			t.Fatalf("%s: before it is broken: %v", c.name, err)
@@ -283,7 +312,7 @@ func (restless) Deadline() clock.Time { return 0 }
 func BenchmarkFaulted(b *testing.B) {
 	virtual := 0.0
 	for b.Loop() {
-		f := newFaulted(b, 3, Checks{})
+		f := newFaulted(b, 3, 0, Checks{})
 		f.run(b, 60*time.Second)
 		if err := f.w.Err(); err != nil {
 			b.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rtmfp/internal/clock"
+	"rtmfp/internal/rare"
 	"rtmfp/node"
 	"rtmfp/transport"
 	"rtmfp/transport/crypto"
@@ -49,6 +50,10 @@ type NodeConfig struct {
 	PacketCost time.Duration
 	WorkCost   time.Duration
 
+	// RareOneIn makes rare things common in the layers of the core: each of the
+	// points of package rare strikes once in so many times. 0 is never.
+	RareOneIn int
+
 	// Socket is how many bytes wait for its attention before datagrams are
 	// lost. Default 208 KiB, as on Linux.
 	Socket int
@@ -90,6 +95,7 @@ type Node struct {
 	socket     int
 	offset     time.Duration
 	drift      int64
+	rare       *rare.Points
 	spins      int // wakes at one instant
 	spinAt     clock.Time
 }
@@ -121,6 +127,10 @@ func (w *Network) Add(cfg NodeConfig) (*Node, error) {
 	}
 	if w.watch.order != nil {
 		cfg.Core.Watch = w.watch.order.watch(n)
+	}
+	if cfg.RareOneIn > 0 {
+		cfg.Core.Rare = rare.New(w.cfg.Seed, uint64(number), cfg.RareOneIn)
+		n.rare = cfg.Core.Rare
 	}
 	core, err := node.NewCore(cfg.Core)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"rtmfp/internal/rare"
 	"rtmfp/transport/crypto"
 )
 
@@ -132,6 +133,9 @@ type Config struct {
 
 	// Trace is told what happens, if it is not nil.
 	Trace *Tracer
+
+	// Rare makes rare things common, in simulations. nil: nothing of the kind.
+	Rare *rare.Points
 }
 
 // withDefaults returns c with its defaults filled in, or what is wrong with it.

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"rtmfp/internal/clock"
+	"rtmfp/internal/rare"
 	"rtmfp/transport/wire"
 )
 
@@ -204,7 +205,8 @@ func (s *Session) countData(now clock.Time, critical bool) {
 	if s.rxData >= ackEvery {
 		s.ackNow = true
 	}
-	if s.ackNow {
+	if s.ackNow || s.e.cfg.Rare.Hit(rare.AckAtOnce) {
+		s.ackNow = true
 		s.wake()
 		return
 	}

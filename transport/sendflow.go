@@ -5,6 +5,7 @@ import (
 
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
+	"rtmfp/internal/rare"
 	"rtmfp/transport/wire"
 )
 
@@ -173,6 +174,8 @@ func (f *SendFlow) Send(now clock.Time, msg []byte, o SendOptions) error {
 	case len(msg) > e.cfg.MaxMessage:
 		return ErrTooLong
 	case int(f.buffered)+len(msg)+fragOverhead > f.s.sendBuffer():
+		return ErrFull
+	case o.Deadline != 0 && o.Deadline != clock.Never && e.cfg.Rare.Hit(rare.SendFull):
 		return ErrFull
 	}
 	if o.Deadline == 0 {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"rtmfp/internal/clock"
+	"rtmfp/internal/rare"
 	"rtmfp/transport/wire"
 )
 
@@ -104,7 +105,7 @@ func (s *Session) transmit(now clock.Time, buf []byte) (n, segment int, more boo
 		if segment == 0 {
 			segment, limit = size, min(size, limit)
 		}
-		if size != limit {
+		if size != limit || s.e.cfg.Rare.Hit(rare.SingleDatagram) {
 			break
 		}
 	}
