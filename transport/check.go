@@ -69,8 +69,8 @@ func (f *SendFlow) check() error {
 	switch {
 	case f.outstanding < 0 || f.queued < 0 || f.buffered < 0 || f.lost < 0:
 		return fmt.Errorf("negative window: outstanding %d, queued %d, buffered %d, lost %d", f.outstanding, f.queued, f.buffered, f.lost)
-	case int(f.buffered) > f.s.e.cfg.SendBuffer:
-		return fmt.Errorf("limit: %d bytes buffered, at most %d", f.buffered, f.s.e.cfg.SendBuffer)
+	case int(f.buffered) > f.s.e.cfg.MaxSendBuffer: // the window that allowed it may have shrunk
+		return fmt.Errorf("limit: %d bytes buffered, at most %d", f.buffered, f.s.e.cfg.MaxSendBuffer)
 	case f.cumulative >= f.nextSN && f.nextSN > 0:
 		return fmt.Errorf("window: %d acknowledged, the next to be queued is %d", f.cumulative, f.nextSN)
 	}
@@ -81,7 +81,7 @@ func (f *RecvFlow) check() error {
 	if f.buffer.bytes < 0 {
 		return fmt.Errorf("negative window: %d bytes buffered", f.buffer.bytes)
 	}
-	if limit := 2 * (f.s.e.cfg.RecvBuffer + f.s.e.cfg.MaxMessage); f.buffer.bytes > limit {
+	if limit := 2 * (f.s.e.cfg.MaxRecvBuffer + f.s.e.cfg.MaxMessage); f.buffer.bytes > limit {
 		return fmt.Errorf("limit: %d bytes buffered, at most %d", f.buffer.bytes, limit)
 	}
 	last := uint64(0)

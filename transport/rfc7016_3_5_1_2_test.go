@@ -2,7 +2,6 @@ package transport
 
 import (
 	"bytes"
-	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"rtmfp/transport/wire"
 )
 
-// RFC 7016 §3.5.1.2, cookie change, and §3.5.1.3, glare.
+// RFC 7016 §3.5.1.2, cookie change.
 
 // Figure 10: the IIKeying comes from another interface than the IHello. "the
 // responder SHOULD generate a new cookie based on the address from which the
@@ -153,76 +152,6 @@ func TestRFC7016_3_5_1_2_NoAmplification(t *testing.T) {
 		}
 		if (got > 0) != c.want || got > size {
 			t.Errorf("%s: %d bytes are answered by %d, want an answer %v", c.name, size, got, c.want)
-		}
-	}
-}
-
-// "Glare is detected by receipt of a valid and authentic IIKeying from an endpoint
-// address that is a destination for an opening session. Only one session is
-// allowed between a pair of endpoints." In all its cases: each end dials by
-// fingerprint, or by a URL that does not tell whom it will meet, at every
-// relative time; afterwards there is one session, and both ends mean the same.
-func TestRFC7016_3_5_1_3_Glare(t *testing.T) {
-	dial := func(t *testing.T, x, y *testNode, byURL bool) {
-		var err error
-		if byURL {
-			_, err = x.DialURL(x.net.now, "rtmfp://"+y.name, []netip.AddrPort{y.addr})
-		} else {
-			_, err = x.Dial(x.net.now, y.PeerID(), []netip.AddrPort{y.addr})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for kind := range 4 {
-		for offset := -60; offset <= 60; offset += 3 {
-			for seed := range uint64(3) {
-				name := fmt.Sprintf("URL a %v b %v, offset %d ms, seed %d", kind&1 != 0, kind&2 != 0, offset, seed)
-				n, a, b := pair(t, seed)
-				n.loss, n.jitter = float64(seed)*0.1, time.Duration(seed)*5*time.Millisecond
-				first, second, urls := a, b, [2]bool{kind&1 != 0, kind&2 != 0}
-				if offset < 0 {
-					first, second, urls = b, a, [2]bool{urls[1], urls[0]}
-				}
-				dial(t, first, second, urls[0])
-				n.run(time.Duration(max(offset, -offset)) * time.Millisecond)
-				dial(t, second, first, urls[1])
-				n.run(30*time.Second + proofLimit) // what nobody uses is forgotten then
-				sa, sb := a.Session(b.PeerID()), b.Session(a.PeerID())
-				if sa == nil || sb == nil || sa.State() != StateOpen || sb.State() != StateOpen {
-					t.Fatalf("%s: no session", name)
-				}
-				if sa.far != sb.id || sb.far != sa.id || sa.Initiator() == sb.Initiator() {
-					t.Errorf("%s: the two ends hold different sessions", name)
-				}
-				for _, node := range n.nodes {
-					if st := node.Stats(); st.Opening != 0 || st.Sessions != 1 || len(node.pending) != 0 || len(node.begun) != 0 {
-						t.Errorf("%s: %s has %d sessions, %d opening, want 1 and 0", name, node.name, st.Sessions, st.Opening)
-					}
-				}
-			}
-		}
-	}
-}
-
-// "Glare is resolved by comparing the certificate in the received IIKeying with
-// the near end's certificate. … If the near end prevails, discard and ignore the
-// received IIKeying." In perfect glare the prevailing end is the initiator.
-func TestRFC7016_3_5_1_3_Prevailing(t *testing.T) {
-	for seed := range uint64(8) {
-		n, a, b := pair(t, seed)
-		for _, x := range [][2]*testNode{{a, b}, {b, a}} {
-			if _, err := x[0].Dial(n.now, x[1].PeerID(), []netip.AddrPort{x[1].addr}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		n.run(5 * time.Second)
-		want := bytes.Compare(a.cfg.Identity.Certificate(), b.cfg.Identity.Certificate()) < 0
-		if got := a.Session(b.PeerID()).Initiator(); got != want || b.Session(a.PeerID()).Initiator() == want {
-			t.Errorf("seed %d: a is the initiator %v, want %v", seed, got, want)
-		}
-		if a.Stats().Dropped[DropGlare]+b.Stats().Dropped[DropGlare] == 0 {
-			t.Errorf("seed %d: nobody discarded an IIKeying", seed)
 		}
 	}
 }

@@ -24,6 +24,11 @@ func stream(t *testing.T, n *network, f *SendFlow, to *testNode, d time.Duration
 		for f.Buffered() < 32<<20 && f.Send(n.now, msg, SendOptions{}) == nil {
 		}
 		n.run(5 * time.Millisecond)
+		for _, node := range n.nodes {
+			if err := node.Check(n.now); err != nil {
+				t.Fatalf("%s: %v", node.name, err)
+			}
+		}
 	}
 	to.on = nil
 	return got
