@@ -80,6 +80,11 @@ var All = []Figure{
 	{Name: "ring_worst_ratio", Better: More, Group: "Structure", Text: "The same at the worst moment."},
 	{Name: "joined_ratio", Better: More, Group: "Structure", Text: "Share of nodes, of those who stayed for 5 s or more, that were let into the group."},
 
+	{Name: "post_lost_ratio", Better: Less, Group: "Posts", Text: "Share of posts that a member never got although it was there for 5 s before and is to the end."},
+	{Name: "post_delay_p50_ms", Better: Less, Group: "Posts", Text: "Time from writing a post to its arrival at a member, half of all arrivals."},
+	{Name: "post_delay_p99_ms", Better: Less, Group: "Posts", Text: "The same, 99 of 100 arrivals."},
+	{Name: "post_duplicates_ratio", Better: Less, Group: "Posts", Text: "Copies of posts that came to members that had them, by first copies."},
+
 	{Name: "nodes_mean_count", Group: "Run", Text: "Nodes that lived, mean over the run."},
 	{Name: "lost_datagrams_ratio", Group: "Run", Text: "Datagrams that the network lost, by those that were sent: random loss, bursts, and faults."},
 	{Name: "queue_drops_ratio", Better: Less, Group: "Run", Text: "Datagrams that found no room in the queue of an access link or a socket."},

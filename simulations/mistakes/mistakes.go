@@ -3,11 +3,12 @@
 //
 //	go run ./simulations/mistakes
 //
-// A mistake is a small change of one file. It is laid over the sources while
-// rtmfp-node is built (go build -overlay), so that the checkout stays as it is,
-// and then `rtmfp-node simulate` runs the scenarios of -scenarios in turn until
-// one fails. The share of mistakes that are caught is a figure of the project:
-// it says how much a green run of the scenarios is worth.
+// A mistake is a small change of one function. All of them are laid over the
+// sources while rtmfp-node is built (go build -overlay), so that the checkout
+// stays as it is, and an environment variable chooses one of them. Then
+// `rtmfp-node simulate` runs the scenarios of the folder hunt in turn until one
+// fails. The share of mistakes that are caught is a figure of the project: it
+// says how much a green run of the scenarios is worth.
 package main
 
 // Mistake is a change that makes the code wrong.
@@ -22,7 +23,7 @@ type Mistake struct {
 // all returns every mistake, room by room.
 func all() []Mistake {
 	var list []Mistake
-	for _, room := range [][]Mistake{inTransport, inMulticast} {
+	for _, room := range [][]Mistake{inTransport, inMulticast, inGroup, inPosting} {
 		list = append(list, room...)
 	}
 	return list

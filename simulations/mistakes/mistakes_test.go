@@ -32,6 +32,15 @@ func TestMistakesFit(t *testing.T) {
 		if _, err := parser.ParseFile(token.NewFileSet(), m.File, text, 0); err != nil {
 			t.Errorf("mistake %s does not parse: %v", m.Name, err)
 		}
+		b, err := os.ReadFile(filepath.Join(top, filepath.FromSlash(m.File)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err = graft(string(b), m.File, []Mistake{m}, func() int { return 1 }); err != nil {
+			t.Error(err)
+		} else if _, err := parser.ParseFile(token.NewFileSet(), m.File, text, 0); err != nil {
+			t.Errorf("mistake %s does not parse as a twin: %v", m.Name, err)
+		}
 	}
 	if len(names) < 40 {
 		t.Errorf("got %d mistakes, want at least 40", len(names))
@@ -48,13 +57,10 @@ func TestStrayMistake(t *testing.T) {
 		{Name: "gone", File: "a.go", Old: "z", New: "0"},
 		{Name: "twice", File: "a.go", Old: "1", New: "0"},
 		{Name: "elsewhere", File: "b.go", Old: "x", New: "y"},
+		{Name: "in no function", File: "a.go", Old: "var x", New: "var z"},
 	} {
-		v := huntOne(dir, m, nil, options{})
-		if v.Fault == "" || v.Caught {
-			t.Errorf("%s: got %+v, want a fault", m.Name, v)
-		}
-		if err := sum(new(strings.Builder), []verdict{v}, options{}); err == nil {
-			t.Errorf("%s: the sum is taken for good", m.Name)
+		if _, err := buildAll(dir, t.TempDir(), []Mistake{m}); err == nil {
+			t.Errorf("%s: planted, want an error", m.Name)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,35 +34,10 @@ func (m Mistake) plant(top string) (string, error) {
 	return strings.Replace(text, m.Old, m.New, 1), nil
 }
 
-// build builds rtmfp-node into dir, with the mistake planted if there is one.
-func build(top, dir string, m *Mistake) (string, error) {
-	program := filepath.Join(dir, "rtmfp-node")
-	args := []string{"build", "-o", program}
-	if m != nil {
-		text, err := m.plant(top)
-		if err != nil {
-			return "", err
-		}
-		wrong := filepath.Join(dir, "wrong.go")
-		if err := os.WriteFile(wrong, []byte(text), 0o600); err != nil {
-			return "", err
-		}
-		overlay, err := json.Marshal(map[string]map[string]string{
-			"Replace": {filepath.Join(top, filepath.FromSlash(m.File)): wrong},
-		})
-		if err != nil {
-			return "", err
-		}
-		file := filepath.Join(dir, "overlay.json")
-		if err := os.WriteFile(file, overlay, 0o600); err != nil {
-			return "", err
-		}
-		args = append(args, "-overlay", file)
-	}
-	cmd := exec.Command("go", append(args, "./cmd/rtmfp-node")...)
+// goBuild returns the command that builds rtmfp-node.
+func goBuild(top, program string, args ...string) *exec.Cmd {
+	// Without debugging information, which would cost half of the link.
+	cmd := exec.Command("go", append(append([]string{"build", "-ldflags=-s -w", "-o", program}, args...), "./cmd/rtmfp-node")...)
 	cmd.Dir = top
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("it does not build: %w\n%s", err, out)
-	}
-	return program, nil
+	return cmd
 }

@@ -13,6 +13,7 @@ import (
 	"rtmfp/node"
 	"rtmfp/simulations"
 	"rtmfp/simulations/scenario"
+	"rtmfp/transport/crypto"
 )
 
 // population counts the nodes that live in this process.
@@ -48,6 +49,7 @@ type member struct {
 	watch  *watching // of viewers
 
 	books books
+	posts []uint64 // bits of those that it has
 }
 
 func (r *run) publisher() *member { return r.members[r.s.Introducers] }
@@ -151,6 +153,13 @@ func (r *run) arrive(as role) (*member, error) {
 	if r.opts.Watch != nil {
 		r.opts.Watch(len(r.members), roleNames[as], &cfg)
 	}
+	if r.s.Posts != nil { // the stand-in of a key does not sign
+		var err error
+		cfg.Core.Rand = r.net.Rand(len(r.members))
+		if cfg.Core.Identity, err = crypto.NewIdentity(cfg.Core.Rand, crypto.IdentityOptions{Sign: true}); err != nil {
+			return nil, err
+		}
+	}
 	r.members = append(r.members, m)
 	n, err := r.net.Add(cfg)
 	if err != nil {
@@ -167,6 +176,9 @@ func (r *run) arrive(as role) (*member, error) {
 			}
 		}
 		m.group = n.Core.Join(now, r.spec)
+		if posts := m.group.Posts(); posts != nil {
+			posts.Listen(true)
+		}
 		if as == viewer {
 			sub, err := m.group.Streams().Play(now, streamName, multicast.PlayConfig{AnyFrame: r.s.Live.AnyFrame})
 			if err != nil {

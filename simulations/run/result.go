@@ -62,6 +62,7 @@ func (r *run) result(seed uint64, wall time.Duration) *Result {
 	if r.s.Live != nil {
 		r.streamFigures(res)
 	}
+	r.trafficFigures(res)
 	r.shockFigures(res)
 	r.uploadFigures(res)
 	r.groupFigures(res)

@@ -8,7 +8,6 @@ package run
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -73,13 +72,15 @@ type run struct {
 	interval time.Duration
 	keyEach  uint64
 	message  []byte
-	sent     uint64 // messages
+	pattern  pattern // of the stream
+	sent     uint64  // messages
 	began    clock.Time
 	ended    clock.Time
 
 	measuring bool
 	windows   windows
 	tally     tally
+	traffic   traffic
 	shocks    []*shock
 }
 
@@ -99,11 +100,13 @@ func Run(ctx context.Context, s *scenario.Scenario, m *geography.Map, seed uint6
 		}
 	}
 	var err error
-	if r.spec, err = group.NewSpec(group.SpecFields{Name: "simulation", Multicast: true, ServerChannel: true, Version: 2}); err != nil {
+	if r.spec, err = group.NewSpec(group.SpecFields{Name: "simulation", Multicast: true, ServerChannel: true, Version: 2,
+		Posting: s.Posts != nil}); err != nil {
 		return nil, err
 	}
 	r.deal = m.NewDealer(rand.New(rand.NewPCG(seed, 0x706c61636573)))
 	r.tally.init(s)
+	r.traffic.init(s)
 	r.net = simulations.New(simulations.Config{
 		Seed: seed, Link: r.link,
 		Checks:      simulations.Checks{Catch: true},
@@ -167,9 +170,7 @@ func (r *run) plan() error {
 		r.interval = time.Duration(int64(s.Live.Message) * 8 * int64(time.Second) / int64(s.Live.Bitrate))
 		r.keyEach = uint64(max(time.Duration(s.Live.KeyEvery)/r.interval, 1))
 		r.message = make([]byte, s.Live.Message)
-		for i := range r.message {
-			r.message[i] = byte(i)
-		}
+		r.pattern = newPattern(len(r.message))
 	}
 	if n := r.m.Slices(); n > 1 {
 		for i := 1; time.Duration(s.Network.Slice)*time.Duration(i) < s.Total(); i++ {
@@ -190,6 +191,7 @@ func (r *run) begin() {
 	r.measuring = true
 	r.began = r.net.Now()
 	r.tally.baseline(r)
+	r.beginTraffic()
 	if r.s.Live == nil {
 		return
 	}
@@ -214,7 +216,7 @@ func (r *run) publish() {
 		return
 	}
 	r.net.Do(p.node, func(now clock.Time) {
-		binary.BigEndian.PutUint64(r.message, r.sent)
+		r.pattern.fill(r.message, r.sent)
 		if err := r.pub.Write(now, multicast.Message{
 			Data: r.message, Timestamp: uint32(r.net.Now().Sub(r.began) / time.Millisecond),
 			Key: r.sent%r.keyEach == 0, SentAt: p.node.Unix(),

@@ -1,7 +1,7 @@
 package run
 
 import (
-	"encoding/binary"
+	"fmt"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -50,7 +50,11 @@ func (r *run) turn(m *member) {
 			}
 		}
 	}
-	if m.watch == nil || m.gone {
+	if m.gone {
+		return
+	}
+	r.drain(m)
+	if m.watch == nil {
 		return
 	}
 	for f, ok := m.watch.sub.NextFrame(); ok; f, ok = m.watch.sub.NextFrame() {
@@ -62,13 +66,17 @@ func (r *run) turn(m *member) {
 func (r *run) frame(m *member, f *multicast.Frame) {
 	w := m.watch
 	now := r.net.Now()
-	if len(f.Data) != len(r.message) {
-		r.net.Fail(m.node, "bytes", "a message has another length than what was published")
+	number, err := r.pattern.read(f.Data, len(r.message))
+	if err != nil {
+		r.net.Fail(m.node, "bytes", err.Error())
 		return
 	}
-	number := binary.BigEndian.Uint64(f.Data)
 	if w.begun && number < w.next {
 		r.net.Fail(m.node, "order", "a message came again or after its successor")
+		return
+	}
+	if !w.begun && !r.s.Live.AnyFrame && number%r.keyEach != 0 {
+		r.net.Fail(m.node, "start", fmt.Sprintf("playing begins with message %d, which is no key frame", number))
 		return
 	}
 	at := r.publishedAt(number)

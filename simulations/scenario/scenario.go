@@ -39,6 +39,7 @@ type Scenario struct {
 	Shocks      []Shock     `toml:"shock" doc:"what goes wrong, and when"`
 	Adversaries []Adversary `toml:"adversary" doc:"nodes that do not keep to the rules"`
 	Live        *Live       `toml:"live" doc:"a stream that one node publishes and others play; without any traffic the group idles"`
+	Posts       *Posts      `toml:"posts" doc:"posts that members write to everybody"`
 	Measure     Measure     `toml:"measure" doc:"how figures are taken"`
 
 	// Expect holds bounds of figures, checked when all seeds have run.
@@ -128,6 +129,12 @@ type Live struct {
 	PushLimit      int      `toml:"push_limit" default:"0" min:"0" max:"64" doc:"copies of each slice that the publisher pushes; 0 is the node's default"`
 	Window         Duration `toml:"window" default:"8s" min:"1s" max:"10m" doc:"how long a message is worth having"`
 	AnyFrame       bool     `toml:"any_frame" default:"false" doc:"viewers begin with the newest message, not with a key frame"`
+}
+
+// Posts are small messages to everybody.
+type Posts struct {
+	Rate Float `toml:"rate" default:"2" min:"0.01" max:"1000" doc:"posts in a second, of the whole group; each is written by a member that is drawn"`
+	Size Size  `toml:"size" default:"200B" min:"16B" max:"60kB" doc:"of a post"`
 }
 
 // Measure says how figures are taken.

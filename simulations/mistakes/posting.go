@@ -1,0 +1,103 @@
+package main
+
+// inPosting are mistakes in posts to everybody.
+var inPosting = []Mistake{
+	{
+		Name: "post-sent-back",
+		Why:  "a post is pushed to those who are known to have it",
+		File: "posting/push.go",
+		Old:  "if n == from || e.known.has(n.slot) || n.banned > now {",
+		New:  "if n.banned > now {",
+	},
+	{
+		Name: "post-not-forwarded",
+		Why:  "a post that came is not passed on",
+		File: "posting/push.go",
+		Old:  "\ts.deliver(p)\n\ts.forward(now, e, n)\n",
+		New:  "\ts.deliver(p)\n",
+	},
+	{
+		Name: "post-delivered-twice",
+		Why:  "a post that was pushed and fetched is given to the application twice",
+		File: "posting/push.go",
+		Old:  "\tif e := s.store.byKey[k]; e != nil {\n\t\ts.stats.Duplicates++\n",
+		New:  "\tif e := s.store.byKey[k]; e != nil {\n\t\ts.stats.Duplicates++\n\t\ts.deliver(e.post)\n",
+	},
+	{
+		Name: "numbers-repeat",
+		Why:  "an author gives all its posts the same number",
+		File: "posting/push.go",
+		Old:  "\ts.number++\n",
+		New:  "\tdefer func() { s.number = 0 }()\n\ts.number++\n",
+	},
+	{
+		Name: "missing-post-not-fetched",
+		Why:  "a post that was announced and not pushed is never asked for",
+		File: "posting/repair.go",
+		Old:  "\tbest.request = append(best.request, m.key)\n",
+		New:  "",
+	},
+	{
+		Name: "wrong-post-served",
+		Why:  "whoever asks for a post gets none if it is the last one asked for",
+		File: "posting/repair.go",
+		Old:  "\tfor i := range count {\n\t\tk := keyAt(msg, i)\n",
+		New:  "\tfor i := range count - 1 {\n\t\tk := keyAt(msg, i)\n",
+	},
+	{
+		Name: "push-not-remembered-as-sent",
+		Why:  "what is on its way is announced to the same neighbor as well",
+		File: "posting/push.go",
+		Old:  "case inTree && !e.post.Old && s.push(now, n, e, e.tree):",
+		New:  "case inTree && !e.post.Old && s.push(now, n, e, e.tree) && inTree == !inTree:",
+	},
+	{
+		Name: "wrong-tree",
+		Why:  "a child of one tree is pushed to in the next one",
+		File: "posting/tree.go",
+		Old:  "\t\tcase a.parent&bit == 0:\n\t\t\tn.children &^= bit\n\t\tcase n.children&bit != 0:\n",
+		New:  "\t\tcase a.parent&bit == 0:\n\t\t\tn.children &^= bit<<1 | bit>>3\n\t\tcase n.children&bit != 0:\n",
+	},
+	{
+		Name: "prune-ignored",
+		Why:  "a child that has chosen another parent is pushed to for ever",
+		File: "posting/tree.go",
+		Old:  "\t\t\tn.children &^= bit\n",
+		New:  "",
+	},
+	{
+		Name: "dead-root-kept",
+		Why:  "a tree whose root has gone is not given another one",
+		File: "posting/tree.go",
+		Old:  "\tif t.parent == n {\n\t\ts.loseParent(now, k)\n\t}\n\tif t.rootGone && s.nearest(k) {\n",
+		New:  "\tif t.rootGone && s.nearest(k) && t.parent == n {\n",
+	},
+	{
+		Name: "epoch-never-renewed",
+		Why:  "the root of a tree begins no epochs after the first",
+		File: "posting/tree.go",
+		Old:  "\t\treturn\n\t}\n\ts.claim(now, k)\n",
+		New:  "\t\treturn\n\t}\n\tif t.epoch == 0 {\n\t\ts.claim(now, k)\n\t}\n",
+	},
+	{
+		Name: "loops-in-trees",
+		Why:  "a member chooses a parent that is below itself",
+		File: "posting/tree.go",
+		Old:  "if !s.usable(now, n, k) || r.epoch != epoch || epoch == t.epoch && r.delay-1 >= t.feasible {",
+		New:  "if !s.usable(now, n, k) || r.epoch != epoch || r.delay > t.feasible+1<<40 {",
+	},
+	{
+		Name: "histories-not-compared",
+		Why:  "a newcomer does not ask for what was posted before",
+		File: "posting/sync.go",
+		Old:  "\ty.queue = append(y.queue, n)\n",
+		New:  "",
+	},
+	{
+		Name: "histories-taken-for-equal",
+		Why:  "a neighbor that asks what it lacks is told that it lacks nothing",
+		File: "posting/sync.go",
+		Old:  "if from < s.store.floor || bytes.Equal(sums[4*i:4*i+4], mine[4*i:4*i+4]) {",
+		New:  "if from < s.store.floor || len(sums) == len(mine) || bytes.Equal(sums[4*i:4*i+4], mine[4*i:4*i+4]) {",
+	},
+}
