@@ -18,6 +18,9 @@ type Result struct {
 	Breach  *simulations.Breach // the invariant that was broken, nil if none was
 	Wall    time.Duration
 
+	// Where is where each node was, by its number.
+	Where []Where
+
 	// What reports draw.
 	Delay   figure.Histogram // µs
 	Direct  figure.Histogram // µs
@@ -27,6 +30,13 @@ type Result struct {
 	Uploads map[string]*figure.Histogram // bit/s, by class
 	OnTime  []float64                    // share in each tenth of a second, -1 where nothing was due
 	Shocks  []Shock
+}
+
+// Where is a node's place in the geography, and what its line adds to the
+// latency one way.
+type Where struct {
+	Place    int
+	LastMile time.Duration
 }
 
 // Second is the delay of the messages that were published in one second.
@@ -52,6 +62,9 @@ func (r *run) result(seed uint64, wall time.Duration) *Result {
 		Seed: seed, Trace: fmt.Sprintf("%016x", r.net.Trace()), Wall: wall,
 		Figures: map[string]float64{}, Uploads: map[string]*figure.Histogram{},
 		Delay: r.tally.delay, Direct: r.tally.direct, Depth: r.tally.depth, Samples: r.tally.samples,
+	}
+	for _, m := range r.members {
+		res.Where = append(res.Where, Where{m.place, m.lastMile})
 	}
 	if b, ok := r.net.Err().(*simulations.Breach); ok {
 		res.Breach = b

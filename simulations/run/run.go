@@ -35,6 +35,9 @@ type Options struct {
 	// and may change how it is configured, to trace it for example.
 	Watch func(number int, role string, cfg *simulations.NodeConfig)
 
+	// Delivered, if it is not nil, is told how long a message took to a viewer.
+	Delivered func(number int, delay time.Duration)
+
 	// Tell, if it is not nil, is told what happens in the run.
 	Tell func(Happening)
 }

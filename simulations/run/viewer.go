@@ -97,6 +97,9 @@ func (r *run) frame(m *member, f *multicast.Frame) {
 	w.count++
 	delay := now.Sub(at)
 	r.tally.delivered(at.Sub(r.began), delay)
+	if r.opts.Delivered != nil {
+		r.opts.Delivered(m.node.Number(), delay)
+	}
 	if r.opts.Tell != nil && delay > time.Duration(r.s.Measure.Deadline) {
 		r.tell(m, "late_frame", "message %d after %v", number, delay)
 	}

@@ -40,6 +40,8 @@ type figures struct {
 		P50, P95, P99, Max float64
 	} `json:"delay_ms"`
 	Neighbors     int    `json:"neighbors"`
+	Messages      uint64 `json:"messages"`
+	Bytes         uint64 `json:"bytes"`
 	UploadBytes   uint64 `json:"upload_bytes"`
 	DownloadBytes uint64 `json:"download_bytes"`
 }

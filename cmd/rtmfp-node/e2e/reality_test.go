@@ -1,0 +1,214 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rtmfp/simulations/figure"
+	simrun "rtmfp/simulations/run"
+	"rtmfp/simulations/scenario"
+)
+
+// maxApart is by how much the simulator may be off reality, as a part of it.
+const maxApart = 0.15
+
+// realityRuns returns how often reality is run, each time with other lines. A
+// run takes a minute, and is one only if the machine has nothing else to do:
+// without RTMFP_REALITY_RUNS the test is skipped.
+func realityRuns(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(os.Getenv("RTMFP_REALITY_RUNS"))
+	if err != nil || n < 1 {
+		t.Skip("for an idle machine: set RTMFP_REALITY_RUNS to how often it is to be run")
+	}
+	return n
+}
+
+// Ten processes on a network that this test makes, and the same simulated: the
+// same nodes on the same lines, who come in the same order, and the same stream.
+// Delays agree.
+func TestSimulatorAgainstReality(t *testing.T) {
+	runs := realityRuns(t)
+	name, src := source(t)
+	var real50, real95, sim50, sim95 []float64
+	for i := range runs {
+		seed := uint64(i) + 1
+		// Messages are not known before there were some; they have no influence
+		// on where nodes are.
+		where := simulate(t, seed, len(src), 1316).where
+		l := newLab(t, len(where), func(from, to int) time.Duration {
+			a, b := where[from], where[to]
+			return realityLatency + a.LastMile + b.LastMile
+		})
+		all := realSwarm(t, l, name, src)
+		var p50, p95 float64
+		var bytes, messages uint64
+		for _, f := range all {
+			p50 += f.DelayMS.P50 / float64(len(all))
+			p95 += f.DelayMS.P95 / float64(len(all))
+			bytes, messages = bytes+f.Bytes, messages+f.Messages
+		}
+		l.mu.Lock()
+		late := slices.Clone(l.late)
+		l.mu.Unlock()
+		show(t, "seed %d, reality:   p50 %6.1f ms, p95 %6.1f ms; messages of %d bytes; %d packets carried, late by %.2f ms (p50), %.2f ms (p99)",
+			seed, p50, p95, bytes/max(messages, 1), l.forwarded.Load(), percentile(late, 0.5), percentile(late, 0.99))
+		sim := simulate(t, seed, len(src), int(bytes/max(messages, 1)))
+		show(t, "seed %d, simulator: p50 %6.1f ms, p95 %6.1f ms", seed, sim.p50, sim.p95)
+		real50, real95 = append(real50, p50), append(real95, p95)
+		sim50, sim95 = append(sim50, sim.p50), append(sim95, sim.p95)
+	}
+	apart(t, "delay p50", real50, sim50)
+	apart(t, "delay p95", real95, sim95)
+}
+
+// Times of both, in reality from the start of the introducer.
+const (
+	realityLatency  = 20 * time.Millisecond // one way, beside what each node's line adds
+	realityArrivals = 3 * time.Second
+	realityWarmup   = 8 * time.Second
+	realityLength   = 35 * time.Second // of the source
+)
+
+// simulatedSwarm is what came of a simulation: means over the viewers, in ms.
+type simulatedSwarm struct {
+	p50, p95 float64
+	where    []simrun.Where
+}
+
+func simulate(t *testing.T, seed uint64, size, message int) simulatedSwarm {
+	t.Helper()
+	s, err := scenario.Parse("reality.toml", fmt.Sprintf(`
+nodes = %d
+warmup = "%v"
+duration = "%v"
+drain = "3s"
+crypto = "modern"
+[network]
+geography = "flat"
+latency = "%v"
+last_mile = ["1ms", "10ms"]
+[arrivals]
+over = "%v"
+[live]
+bitrate = %d
+message = %d
+`, viewerCount+2, realityWarmup, realityLength, realityLatency, realityArrivals, int64(float64(size)*8/realityLength.Seconds()), message), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Map()
+	if err != nil {
+		t.Fatal(err)
+	}
+	delays := map[int]*figure.Histogram{}
+	res, err := simrun.Run(t.Context(), s, m, seed, simrun.Options{Delivered: func(node int, delay time.Duration) {
+		if delays[node] == nil {
+			delays[node] = new(figure.Histogram)
+		}
+		delays[node].Add(uint64(delay/time.Microsecond), 1)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Breach != nil {
+		t.Fatal(res.Breach)
+	}
+	if len(delays) != viewerCount {
+		t.Errorf("simulator: %d viewers got the stream, want %d", len(delays), viewerCount)
+	}
+	swarm := simulatedSwarm{where: res.Where}
+	for _, h := range delays {
+		swarm.p50 += h.Quantile(0.5) / 1000 / viewerCount
+		swarm.p95 += h.Quantile(0.95) / 1000 / viewerCount
+	}
+	return swarm
+}
+
+// realSwarm runs the processes on a lab and returns the viewers' figures.
+func realSwarm(t *testing.T, l *lab, name string, src []byte) []figures {
+	t.Helper()
+	began := time.Now()
+	dir := t.TempDir()
+	spec, stderr, err := command(t, 10*time.Second, nodeProgram, "group", "new", "--name", "reality", "--multicast")
+	if err != nil {
+		t.Fatalf("group new: %v\n%s", err, stderr)
+	}
+	spec = strings.TrimSpace(spec)
+	listen := func(host int) string { return l.hosts[host].addr.String() + ":1935" }
+	introducer := l.start(t, 0, "introducer", "run", "--group", spec, "--identity", "none", "--listen", listen(0))
+	member := func(host int) []string {
+		return []string{"--group", spec, "--stream", "cam", "--identity", "none", "--listen", listen(host), "--bootstrap", "rtmfp://" + listen(0)}
+	}
+	introducer.line(t, &introducer.out, "rtmfp://", 10*time.Second)
+
+	// The publisher is a member like the others, until its input begins.
+	input := filepath.Join(dir, "input.ts")
+	if err := unix.Mkfifo(input, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	feed, err := os.OpenFile(input, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher := l.start(t, 1, "publisher", append([]string{"publish", "--linger", "3s", input}, member(1)...)...)
+	var viewers []*process
+	var files []string
+	for i := range viewerCount {
+		host := i + 2
+		time.Sleep(time.Until(began.Add(realityArrivals * time.Duration(i+1) / (viewerCount + 1))))
+		file := filepath.Join(dir, fmt.Sprintf("viewer%d.json", i+1))
+		files = append(files, file)
+		viewers = append(viewers, l.start(t, host, fmt.Sprintf("viewer%d", i+1), append([]string{"play", "--wait", "60s",
+			"-o", filepath.Join(dir, fmt.Sprintf("viewer%d.ts", i+1)), "--stats", file}, member(host)...)...))
+	}
+	time.Sleep(time.Until(began.Add(realityWarmup)))
+	// An encoder's output, evenly; what comes from a pipe is published as it comes.
+	from := time.Now()
+	for at := 0; at < len(src); at += 7 * 188 {
+		time.Sleep(time.Until(from.Add(realityLength * time.Duration(at/188) / time.Duration(len(src)/188))))
+		if _, err := feed.Write(src[at:min(at+7*188, len(src))]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	feed.Close()
+	if code := publisher.wait(t, 2*time.Minute); code != 0 {
+		t.Fatalf("publisher: exit code %d", code)
+	}
+	var all []figures
+	for i, v := range viewers {
+		if code := v.wait(t, 30*time.Second); code != 0 {
+			t.Errorf("%s: exit code %d", v.name, code)
+			continue
+		}
+		var f figures
+		readJSON(t, files[i], &f)
+		all = append(all, f)
+	}
+	introducer.signal(t, unix.SIGTERM)
+	introducer.wait(t, 10*time.Second)
+	return all
+}
+
+// apart compares the medians over the runs, lest one run decides in which the
+// machine was busy.
+func apart(t *testing.T, what string, reality, simulator []float64) {
+	t.Helper()
+	real, sim := percentile(reality, 0.5), percentile(simulator, 0.5)
+	off := sim/real - 1
+	show(t, "%s: reality %.1f ms, simulator %.1f ms, %+.1f %%", what, real, sim, 100*off)
+	if !(math.Abs(off) <= maxApart) {
+		t.Errorf("%s: got %.1f ms simulated, %.1f ms in reality: %+.1f %% apart, want at most %.0f %%", what, sim, real, 100*off, 100*maxApart)
+	}
+}
