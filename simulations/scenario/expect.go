@@ -64,10 +64,8 @@ func (d *decoder) expectation(s *Scenario, name, path string, v any) {
 			}
 			names = append(names, f.Name)
 		}
-		n := figure.All[0].Name
 		if near := Nearest(base, names); near != "" {
-			n = near
-			d.complain(path, "no figure has that name; did you mean %s?", n)
+			d.complain(path, "no figure has that name; did you mean %s?", near)
 			return
 		}
 		d.complain(path, "no figure has that name; docs/reports.md lists them")
