@@ -15,6 +15,7 @@ import (
 type member struct {
 	peer      PeerID
 	addr      ring.Addr
+	top       uint64     // of the address
 	heard     clock.Time // when anybody last heard of it, as far as is known
 	lost      clock.Time // when it was lost without a word; zero if it was not
 	notBefore clock.Time // it is not dialed earlier
@@ -30,7 +31,9 @@ type member struct {
 	random    bool
 	proven    bool // it has been a neighbor or was about to be
 	dialing   bool
-	slow      bool // the dial takes long
+	slow      bool          // the dial takes long
+	ghost     bool          // it is called although it was lost
+	est       time.Duration // of the round-trip time, as tables show; 0: unknown
 }
 
 // suspect reports whether the member was lost and nobody has heard of it since.
@@ -94,6 +97,11 @@ func (g *Group) learn(now clock.Time, peer PeerID, heard clock.Time, addresses [
 			return nil
 		}
 		m = g.addMember(peer, heard)
+		for _, e := range g.expected {
+			if e.top == topOf(m.addr) {
+				m.est = e.rtt
+			}
+		}
 		if g.dirty = true; t.times > 0 {
 			m.notBefore = now.Add(g.backOff(maxAttempts + t.times))
 		}
@@ -113,6 +121,7 @@ func (g *Group) learn(now clock.Time, peer PeerID, heard clock.Time, addresses [
 
 func (g *Group) addMember(peer PeerID, heard clock.Time) *member {
 	m := &member{peer: peer, addr: ring.OfPeer(peer), heard: heard}
+	m.top = m.addr.Top()
 	g.book.known.Add(m.addr, m)
 	g.loosen(m)
 	return m
@@ -189,14 +198,19 @@ func (g *Group) dial(now clock.Time, m *member) {
 			via = append(via, id)
 		}
 	}
+	addrs := unpackAddresses(m.addresses)
+	if g.upkeep != nil && len(addrs) > 0 {
+		// Every one that is tried costs a packet or more, and the first few are
+		// the best: where it was heard from, and who heard of it last.
+		addrs, via = addrs[:min(len(addrs), dialAddresses)], via[:min(len(via), 1)]
+	}
 	// An introducer may know everybody, and a link that was a way is perhaps
 	// not one any more.
-	for i := 0; i < len(g.introducers) && len(via) < len(ways); i++ {
+	for i := 0; (g.upkeep == nil || len(via) == 0) && i < len(g.introducers) && len(via) < len(ways); i++ {
 		if id := g.introducers[i].id; !slices.Contains(via, id) {
 			via = append(via, id)
 		}
 	}
-	addrs := unpackAddresses(m.addresses)
 	if len(addrs) == 0 && len(via) == 0 || g.cfg.Rare.Hit(rare.DialNowhere) {
 		// Wait for somebody who knows a way.
 		m.notBefore = now.Add(g.cfg.RetryMin)
@@ -243,14 +257,32 @@ func (g *Group) memberTimeout(now clock.Time, m *member) {
 	g.dirty = true
 	switch {
 	case !m.dialing:
+	case m.ghost:
+		g.cancelDial(now, m)
 	case !m.slow:
 		m.slow = true
-		g.wake(m, now.Add(g.cfg.DialTimeout-dialPatience))
+		d := g.cfg.DialTimeout - dialPatience
+		if g.upkeep != nil && !m.forRing {
+			d = min(d, dialPatience) // there are others
+		}
+		g.wake(m, now.Add(d))
 	default:
-		g.endDial(m)
-		g.stats.DialsFailed++
-		g.blame(now, m)
+		g.cancelDial(now, m)
 	}
+}
+
+// cancelDial gives up a dial.
+func (g *Group) cancelDial(now clock.Time, m *member) {
+	if g.upkeep != nil {
+		g.upkeep.CancelDial(now, m.peer)
+	}
+	g.endDial(m)
+	g.stats.DialsFailed++
+	if m.ghost {
+		g.forget(m)
+		return
+	}
+	g.blame(now, m)
 }
 
 // blame notes that a member without a peering could not be reached; after a
@@ -260,7 +292,7 @@ func (g *Group) blame(now clock.Time, m *member) {
 	if m.link != nil {
 		return
 	}
-	if m.fails >= maxAttempts {
+	if m.fails >= maxAttempts || !m.forRing && g.upkeep != nil {
 		g.bury(now, m, 0)
 		return
 	}
@@ -275,7 +307,11 @@ func (g *Group) refused(now clock.Time, m *member) {
 		g.bury(now, m, 0)
 		return
 	}
-	g.postpone(now, m, g.backOff(m.refusals))
+	d := g.backOff(m.refusals)
+	if m.proven && !m.forRing {
+		d = g.cfg.RetryMax // it is full, and there are others
+	}
+	g.postpone(now, m, d)
 }
 
 // postpone leaves a member alone for a while.

@@ -2,18 +2,32 @@ package group
 
 import (
 	"cmp"
+	"encoding/binary"
 	"math/bits"
-	"slices"
 	"time"
 
 	"rtmfp/internal/clock"
 	"rtmfp/ring"
 )
 
+// Which members are neighbors. Those next to this one on the ring make the
+// group correct; fingers, one in each range at 1/4 to 1/2 of the ring, 1/8 to
+// 1/4 and so on, make ways short, and each is the one with the lowest latency
+// among all candidates that have come up; a random one keeps the group from
+// falling apart. Up the ring fingers are chosen; down it the fingers of others
+// that chose this member serve, because every link serves both ends.
+
+// expectation is what tables say of a member that a neighbor was asked about.
+type expectation struct {
+	top uint32
+	rtt time.Duration
+}
+
 // look chooses the neighbors anew, dials those that are missing, and gives up
 // links that are too many.
 func (g *Group) look(now clock.Time) {
 	slow := g.slow
+	g.looked = max(now, 1)
 	g.dirty, g.slow = false, false
 	g.choose(now)
 	for _, m := range g.picks {
@@ -27,18 +41,40 @@ func (g *Group) look(now clock.Time) {
 		if g.dialing >= g.cfg.MaxDialing {
 			break // the end of a dial brings us back
 		}
-		if m.forRing || g.peerings+g.dialing < g.limit {
+		if m.forRing {
+			g.dial(now, m)
+		} else if g.peerings+g.dialing < g.limit+improving && g.mayDial(now, m) {
 			g.dial(now, m)
 		}
 	}
+	g.watch(now)
+	g.learnLatency()
+	g.settle(now)
 	if slow {
 		g.askToPart(now)
+		g.improve(now)
 		if len(g.introducers) > 0 && now.Sub(g.asked) >= askRefresh {
 			g.askIntroducers(now)
 		}
 	}
+	if !g.placed && g.finding == 0 && g.joined && (g.foundAt == 0 || now.Sub(g.foundAt) > findAgain) {
+		g.findPlace(now)
+	}
 	g.trim(now)
 	g.planQuestion(now)
+}
+
+// mayDial rations the dials that the ring does not need: opening a session
+// costs more than a link does in a minute.
+func (g *Group) mayDial(now clock.Time, m *member) bool {
+	const ahead = dialBurst * dialInterval
+	g.nextDial = max(g.nextDial, now.Add(-ahead))
+	if g.nextDial > now {
+		g.wake(m, g.nextDial)
+		return false
+	}
+	g.nextDial = g.nextDial.Add(dialInterval)
+	return true
 }
 
 // choose marks the members that are wanted as neighbors and lists them in
@@ -47,6 +83,11 @@ func (g *Group) choose(now clock.Time) {
 	known := &g.book.known
 	n := known.Len()
 	g.picks = g.picks[:0]
+	for _, l := range g.neighbors {
+		if l.rtt = g.links.RTT(l.id); l.rtt <= 0 {
+			l.rtt = time.Hour // not measured
+		}
+	}
 	for i := range n {
 		m := known.At(i).Value
 		m.wanted, m.forRing = false, false
@@ -57,7 +98,9 @@ func (g *Group) choose(now clock.Time) {
 	}
 	if n+1 <= g.cfg.FullMesh {
 		for i := range n {
-			g.pick(known.At(i).Value)
+			m := known.At(i).Value
+			m.forRing = true
+			g.pick(m)
 		}
 		g.wanted = n
 		return
@@ -69,8 +112,7 @@ func (g *Group) choose(now clock.Time) {
 	}
 	g.chooseNear()
 	g.chooseRandom(now)
-	g.chooseFingers(now, true)
-	g.chooseFingers(now, false)
+	g.chooseFingers(now)
 	g.wanted = len(g.picks)
 }
 
@@ -91,7 +133,7 @@ func (g *Group) chooseRing(now clock.Time, above bool) {
 			return
 		}
 		g.pick(it.Value)
-		if m := it.Value; m.link != nil || g.dialable(now, m) && now.Sub(m.heard) <= freshness {
+		if m := it.Value; m.link != nil && m.link.suspected == 0 || m.link == nil && g.dialable(now, m) && now.Sub(m.heard) <= freshness {
 			got++
 		}
 	}
@@ -104,45 +146,40 @@ func (g *Group) side(above bool, k int) (ring.Item[*member], bool) {
 	return g.book.known.Below(g.self, k)
 }
 
-// chooseNear picks the neighbors with the lowest latency. Round-trip times are
-// compared by the millisecond, so that noise does not move links.
+// chooseNear picks the neighbors with the lowest latency: they serve for trees.
+// Round-trip times are compared by the millisecond, so that noise does not move
+// links.
 func (g *Group) chooseNear() {
-	if len(g.neighbors) <= nearestByRTT {
-		for _, l := range g.neighbors {
-			g.pick(l.member)
-		}
-		return
-	}
 	type near struct {
 		rtt time.Duration
 		l   *link
 	}
-	list := make([]near, 0, 64)
+	var best [nearestByRTT]near
+	count := 0
 	for _, l := range g.neighbors {
-		rtt := g.links.RTT(l.id)
-		if rtt <= 0 {
-			rtt = time.Hour // not measured
+		x := near{l.rtt.Truncate(time.Millisecond), l}
+		for i := range best {
+			if i == count {
+				best[i] = x
+				count++
+				break
+			}
+			if c := cmp.Or(cmp.Compare(x.rtt, best[i].rtt), x.l.addr.Compare(best[i].l.addr)); c < 0 {
+				x, best[i] = best[i], x
+			}
 		}
-		list = append(list, near{rtt.Truncate(time.Millisecond), l})
 	}
-	slices.SortFunc(list, func(a, b near) int {
-		if c := cmp.Compare(a.rtt, b.rtt); c != 0 {
-			return c
-		}
-		return a.l.addr.Compare(b.l.addr)
-	})
-	for _, it := range list[:nearestByRTT] {
+	for _, it := range best[:count] {
 		g.pick(it.l.member)
 	}
 }
 
-// chooseRandom keeps the random neighbors that are there and draws others for
-// those that are missing or have been there for long.
+// chooseRandom keeps the random neighbors that are there. New ones are drawn by
+// a question for anybody at a random place.
 func (g *Group) chooseRandom(now clock.Time) {
 	known := &g.book.known
-	n := known.Len()
 	have := 0
-	for i := range n {
+	for i := range known.Len() {
 		m := known.At(i).Value
 		if m.random && (have == randomMembers || now.Sub(m.drawn) > randomLifetime) {
 			m.random = false
@@ -152,15 +189,7 @@ func (g *Group) chooseRandom(now clock.Time) {
 			have++
 		}
 	}
-	for tries := 0; have < randomMembers && tries < 4*randomMembers; tries++ {
-		m := known.At(g.cfg.Rand.IntN(n)).Value
-		if m.wanted || !g.dialable(now, m) {
-			continue
-		}
-		m.random, m.drawn = true, now
-		g.pick(m)
-		have++
-	}
+	g.lacksRandom = have < randomMembers
 }
 
 // dialable reports whether m is linked with or could be at once.
@@ -168,49 +197,193 @@ func (g *Group) dialable(now clock.Time, m *member) bool {
 	return m.link != nil || !m.slow && m.fails == 0 && !m.suspect() && m.notBefore <= now
 }
 
-// chooseFingers picks one member in each range at 1/4 to 1/2 of the ring, 1/8
-// to 1/4 and so on, on one side, down to the ring neighbors. A neighbor that
-// is there already is as good as any, whichever end wanted the link: that
-// keeps links few.
-func (g *Group) chooseFingers(now clock.Time, above bool) {
-	it, ok := g.side(above, ringSide-1)
-	if !ok {
-		return
+// rangeOf returns the range of fingers that a place is in: 1 for 1/4 to 1/2 of
+// the ring away from this member, 2 for 1/8 to 1/4 and so on, and the side.
+func (g *Group) rangeOf(top uint64) (r int, above bool) {
+	d := top - g.top
+	if above = d < 1<<63; !above {
+		d = -d
 	}
-	nearest := g.self.Distance(it.Addr)
-	for far := halfRing; nearest.Less(far) && len(g.picks) < g.limit; far = far.Half() {
-		from, to := g.self.Add(far.Half()), g.self.Add(far)
-		if !above {
-			from, to = g.self.Sub(far), g.self.Sub(far.Half())
-		}
-		if m := g.finger(now, from, to); m != nil {
-			g.pick(m)
+	return min(bits.LeadingZeros64(d), fingerRanges-1), above
+}
+
+// fingerPick is what a range of fingers has to offer.
+type fingerPick struct {
+	linked *member // the neighbor with the lowest latency
+	serves *member // one that is wanted for something else
+	other  *member // the most promising that could be dialed
+}
+
+const fingerRanges = 40
+
+type fingers [2][fingerRanges]fingerPick
+
+func side(above bool) int {
+	if above {
+		return 0
+	}
+	return 1
+}
+
+// survey sorts all members that are known by ranges.
+func (g *Group) survey(now clock.Time, f *fingers) {
+	known := &g.book.known
+	for i := range known.Len() {
+		m := known.At(i).Value
+		r, above := g.rangeOf(m.top)
+		p := &f[side(above)][r]
+		switch l := m.link; {
+		case l != nil && l.up:
+			if m.wanted && p.serves == nil {
+				p.serves = m
+			}
+			if p.linked == nil || l.rtt < p.linked.link.rtt {
+				p.linked = m
+			}
+		case l != nil || !m.dialing && !g.dialable(now, m):
+		case p.other == nil || m.est != 0 && (p.other.est == 0 || m.est < p.other.est):
+			p.other = m
 		}
 	}
 }
 
-// finger returns the best member in a range: one that is wanted already, then
-// the neighbor with the lowest latency, then the first that could be dialed.
-func (g *Group) finger(now clock.Time, from, to ring.Addr) *member {
-	var best *member
-	var bestRTT time.Duration
-	known := &g.book.known
-	for i, _ := known.Search(from); ; i++ {
-		it := known.At(i)
-		m := it.Value
-		if it.Addr != from && !ring.Between(it.Addr, from, to) {
-			return best
-		}
-		switch {
-		case m.wanted && m.link != nil:
-			return m
-		case m.link != nil && m.link.up:
-			rtt := g.links.RTT(m.link.id)
-			if best == nil || best.link == nil || rtt < bestRTT {
-				best, bestRTT = m, rtt
+// best returns the neighbor with the lowest latency, unless another member
+// promises to be much better; if there is none, the most promising.
+func (p *fingerPick) best() *member {
+	if p.linked == nil || p.other != nil && p.other.est != 0 && better(p.other.est, p.linked.link.rtt) {
+		return p.other
+	}
+	return p.linked
+}
+
+// any returns a neighbor that is wanted for something else, which keeps links
+// few, or the best.
+func (p *fingerPick) any() *member {
+	if p.serves != nil {
+		return p.serves
+	}
+	if p.linked != nil {
+		return p.linked
+	}
+	return p.other
+}
+
+// lastRange returns the range that the outermost ring neighbor on a side is in:
+// farther ranges have fingers.
+func (g *Group) lastRange(above bool) int {
+	it, ok := g.side(above, ringSide-1)
+	if !ok {
+		return 1
+	}
+	r, _ := g.rangeOf(it.Value.top)
+	return r
+}
+
+// chooseFingers picks the fingers: the best there are up the ring, any down it.
+func (g *Group) chooseFingers(now clock.Time) {
+	var f fingers
+	g.survey(now, &f)
+	for _, above := range [...]bool{true, false} {
+		for r := 1; r < g.lastRange(above); r++ {
+			m := f[side(above)][r].any()
+			if above {
+				m = f[side(above)][r].best()
 			}
-		case best == nil && g.dialable(now, m):
-			best = m
+			if m != nil {
+				g.pick(m)
+			}
+		}
+	}
+}
+
+// better reports whether a round-trip time that is expected makes a change of
+// links worth while.
+func better(expected, present time.Duration) bool {
+	return expected < present*3/4-gainAtLeast
+}
+
+// improve asks for members that promise to be better fingers than those that
+// are there, or to fill a gap, as the tables of neighbors show them.
+func (g *Group) improve(now clock.Time) {
+	g.expected = nil
+	if g.book.known.Len()+1 <= g.cfg.FullMesh || len(g.neighbors) == 0 {
+		return
+	}
+	var f fingers
+	g.survey(now, &f)
+	var offers [2][fingerRanges]offer
+	g.offers(&offers)
+	asked := 0
+	// Where members come and go fast, a better finger is gone before it has
+	// paid for itself.
+	calm := now.Sub(g.lastLoss) >= calmAfter || g.lastLoss == 0
+	var gap uint64
+	for _, above := range [...]bool{true, false} {
+		for r := 1; r < g.lastRange(above); r++ {
+			m := f[side(above)][r].best()
+			if m != nil && (!above || m.link == nil) {
+				continue // it serves, or is being dialed
+			}
+			o := offers[side(above)][r]
+			switch {
+			case o.via == nil && m == nil && gap == 0:
+				gap = 3 << (62 - r) // the middle of the range
+				if !above {
+					gap = -gap
+				}
+			case o.via == nil || m != nil && (!calm || !better(o.rtt, m.link.rtt)) || asked == improveAtOnce:
+			default:
+				g.expected = append(g.expected, expectation{o.top, o.rtt})
+				g.want(now, o.via, o.top)
+				asked++
+			}
+		}
+	}
+	if now.Sub(g.drawnAt) < gapInterval<<min(g.draws, 5) || g.drawing != 0 {
+		return
+	}
+	// Nobody tells of anybody there, so ask whoever is nearest.
+	switch {
+	case gap != 0:
+		g.drawnAt = now
+		g.draws++
+		var d ring.Addr
+		binary.BigEndian.PutUint64(d[:], gap)
+		g.find(now, g.self.Add(d), nil)
+	case g.lacksRandom:
+		g.drawnAt = now
+		g.draws++
+		g.drawing = g.find(now, g.anywhere(), nil)
+	}
+}
+
+func (g *Group) anywhere() (a ring.Addr) {
+	for i := range a {
+		a[i] = byte(g.cfg.Rand.Uint32())
+	}
+	return a
+}
+
+// offer is a member in a neighbor's table that is not known here, and the round
+// trip to it over that neighbor: no less than the one that a link would have.
+type offer struct {
+	top uint32
+	rtt time.Duration
+	via *link
+}
+
+// offers finds the best offer in each range.
+func (g *Group) offers(best *[2][fingerRanges]offer) {
+	for _, l := range g.neighbors {
+		if l.suspected != 0 {
+			continue
+		}
+		for e := range lines(l.table) {
+			r, above := g.rangeOf(uint64(e.top)<<32 | 1<<31)
+			o := &best[side(above)][r]
+			if rtt := l.rtt + unpackRTT(e.rtt); (o.via == nil || rtt < o.rtt) && g.book.byTop(e.top) == nil && e.top != topOf(g.self) {
+				*o = offer{e.top, rtt, l}
+			}
 		}
 	}
 }
@@ -234,7 +407,7 @@ func (g *Group) room(now clock.Time, l *link) bool {
 // part. A link survives while either end wants it.
 func (g *Group) askToPart(now clock.Time) {
 	for _, l := range g.neighbors {
-		if l.member.wanted || now.Sub(l.upSince) < partingGrace {
+		if l.member.wanted || l.introducer || now.Sub(l.upSince) < partingGrace || len(g.neighbors) <= g.limit-spare {
 			continue
 		}
 		if l.asked != 0 && now.Sub(l.asked) < g.cfg.CloseInterval {
@@ -266,7 +439,7 @@ func (g *Group) trim(now clock.Time) {
 			if now.Sub(l.upSince) < partingGrace {
 				continue
 			}
-			if !l.member.wanted && (worst == nil || g.links.RTT(l.id) > g.links.RTT(worst.id)) {
+			if !l.member.wanted && (worst == nil || l.rtt > worst.rtt) {
 				worst = l
 			}
 		}

@@ -57,7 +57,16 @@ func TestChurn(t *testing.T) {
 // checkInvariants compares what a group keeps twice.
 func checkInvariants(t *testing.T, x *testNode) {
 	t.Helper()
-	g := x.g
+	for _, l := range x.g.byLink {
+		if x.ends[l.id] == nil {
+			t.Errorf("node %d: keeps link %d, which has gone", x.index, l.id)
+		}
+	}
+	checkCounts(t, x.index, x.g)
+}
+
+func checkCounts(t *testing.T, index int, g *Group) {
+	t.Helper()
 	peerings, dialing, lingering := 0, 0, 0
 	for _, l := range g.byLink {
 		if l.active() {
@@ -66,9 +75,6 @@ func checkInvariants(t *testing.T, x *testNode) {
 		if l.lingering {
 			lingering++
 		}
-		if x.ends[l.id] == nil {
-			t.Errorf("node %d: keeps link %d, which has gone", x.index, l.id)
-		}
 	}
 	for i := range g.book.known.Len() {
 		m := g.book.known.At(i).Value
@@ -76,12 +82,12 @@ func checkInvariants(t *testing.T, x *testNode) {
 			dialing++
 		}
 		if loose := g.book.loose.Contains(m); loose == (m.link != nil || m.dialing) {
-			t.Errorf("node %d: a member is loose: %v, but has link %v, dialing %v", x.index, loose, m.link != nil, m.dialing)
+			t.Errorf("node %d: a member is loose: %v, but has link %v, dialing %v", index, loose, m.link != nil, m.dialing)
 		}
 	}
 	if peerings != g.peerings || dialing != g.dialing || lingering != g.lingering {
 		t.Errorf("node %d: counted %d peerings, %d dials, %d lingering; it has %d, %d, %d",
-			x.index, g.peerings, g.dialing, g.lingering, peerings, dialing, lingering)
+			index, g.peerings, g.dialing, g.lingering, peerings, dialing, lingering)
 	}
 }
 

@@ -54,6 +54,14 @@ type Config struct {
 	// Default 2.5 s.
 	Silence time.Duration
 
+	// RingKeepalive is how often neighbors that are next to each other on the
+	// ring hear of each other, where the links have an Upkeep. Default 1.5 s.
+	RingKeepalive time.Duration
+
+	// Keepalive is the same for all other neighbors. It keeps the bindings of
+	// NATs alive. Default 25 s.
+	Keepalive time.Duration
+
 	// ReportInterval is the time between reports to one random neighbor, and
 	// between looks at the choice of neighbors when nothing happens (librtmfp
 	// has 10 s for both). Default 10 s.
@@ -67,6 +75,11 @@ type Config struct {
 	// same neighbor. Default 250 ms.
 	NoticeInterval time.Duration
 
+	// TableInterval is the time for which changes of a member's links are
+	// collected before its neighbors are told; four times that if they are few.
+	// Default 15 s.
+	TableInterval time.Duration
+
 	// MemberTTL is how long a member that nobody hears of is remembered.
 	// Default 120 s (librtmfp has 300 s).
 	MemberTTL time.Duration
@@ -75,7 +88,7 @@ type Config struct {
 	// membership. Default 6 s.
 	PeeringTimeout time.Duration
 
-	// DialTimeout is how long an answer to a dial is waited for. Default 15 s.
+	// DialTimeout is how long an answer to a dial is waited for. Default 6 s.
 	DialTimeout time.Duration
 
 	// RetryMin and RetryMax bound the time before a member is dialed again
@@ -103,7 +116,7 @@ type Config struct {
 	MaxDialing int
 
 	// MaxKnown bounds the members that are remembered without a link to them.
-	// Default 32.
+	// Default 24.
 	MaxKnown int
 
 	// MaxLinks bounds the links that are tracked, whatever they are used for.
@@ -133,29 +146,44 @@ type Config struct {
 
 // Limits that are not worth a setting.
 const (
-	maxReported    = 32 // members taken from one report
-	maxAddresses   = 7  // addresses kept of one member, as in librtmfp
-	maxVia         = 3  // links remembered as ways to a member
-	maxOwnAddrs    = 6  // addresses of this node in a report
-	maxTombstones  = 64 // members remembered to be gone
-	reportTail     = 8  // random members that fill up a report in a large group
-	introduceMost  = 12 // members told to one who asks
-	introduceNear  = 8  // of these, nearest on the ring
-	ringSide       = 3  // ring neighbors wanted on either side
-	nearSide       = 6  // members on either side that one who looks for its place is told
+	maxReported    = 32                   // members taken from one report
+	maxAddresses   = 7                    // addresses kept of one member, as in librtmfp
+	maxVia         = 3                    // links remembered as ways to a member
+	maxOwnAddrs    = 6                    // addresses of this node in a report
+	maxTombstones  = 64                   // members remembered to be gone
+	reportTail     = 8                    // random members that fill up a report in a large group
+	introduceMost  = 12                   // members told to one who asks
+	introduceNear  = 8                    // of these, nearest on the ring
+	ringSide       = 3                    // ring neighbors wanted on either side
+	improving      = 2                    // dials above the limit of neighbors, for better ones: the worst goes
+	spare          = 4                    // neighbors below the limit that nobody is asked to part from
+	improveAtOnce  = 3                    // better fingers that are looked for at once
+	dialBurst      = 8                    // dials that the ring does not need: so many at once
+	dialInterval   = 6 * time.Second      // and then one in
+	gainAtLeast    = 2 * time.Millisecond // for which a finger is changed
+	gapInterval    = 10 * time.Second     // between two questions for members far away
+	findAgain      = 2 * time.Second      // if the question for the own place was not answered
+	maxTable       = 128                  // lines of a neighbor's table
+	maxChanges     = 64                   // of our own table that are remembered
+	calmAfter      = 20 * time.Second     // without a loss, fingers are changed for better ones
+	manyChanges    = 6
+	lookInterval   = 20 * time.Millisecond
+	maxWants       = 8 // members that one question asks for
+	nearSide       = 6 // members on either side that one who looks for its place is told
 	findTimeout    = 4 * time.Second
 	ringReach      = 10 // members looked at for these on either side, if some don't answer
 	nearestByRTT   = 6  // lowest-latency members wanted
-	randomMembers  = 2  // random members wanted
+	randomMembers  = 1  // random members wanted
 	guests         = 4  // newcomers that a member links with above its limit
 	guestsToo      = 64 // and how many more if it is an introducer
 	linksAboveLog  = 13 // the constant of the bound 2·log2 N + 13
 	maxAttempts    = 2  // failed dials in a row before a member is forgotten
 	maxRefusals    = 3  // and refusals
 	partingGrace   = 10 * time.Second
-	randomLifetime = 60 * time.Second // a random neighbor is drawn anew after that
+	randomLifetime = 10 * time.Minute // a random neighbor is drawn anew after that
 	partingTime    = time.Second      // after a parting the far end is waited for no longer
 	ageUnit        = time.Second      // ages in reports are whole seconds
+	dialAddresses  = 3                // addresses of a member that are tried
 	dialPatience   = time.Second      // a dial that takes longer is not counted on
 	freshness      = 15 * time.Second // nor is a member that was not heard of for longer
 	joinPatience   = time.Second      // silence of an introducer that is taken for assent
@@ -176,19 +204,22 @@ func (c *Config) setDefaults() {
 		}
 	}
 	duration(&c.Silence, 2500*time.Millisecond)
+	duration(&c.RingKeepalive, 1500*time.Millisecond)
+	duration(&c.Keepalive, 25*time.Second)
 	duration(&c.ReportInterval, 10*time.Second)
 	duration(&c.NoticeDelay, 20*time.Millisecond)
 	duration(&c.NoticeInterval, 250*time.Millisecond)
+	duration(&c.TableInterval, 15*time.Second)
 	duration(&c.MemberTTL, 120*time.Second)
 	duration(&c.PeeringTimeout, 6*time.Second)
-	duration(&c.DialTimeout, 15*time.Second)
+	duration(&c.DialTimeout, 6*time.Second)
 	duration(&c.RetryMin, time.Second)
 	duration(&c.RetryMax, 60*time.Second)
 	duration(&c.AskInterval, time.Second)
 	duration(&c.CloseInterval, 90*time.Second)
 	count(&c.FullMesh, 13)
 	count(&c.MaxDialing, 12)
-	count(&c.MaxKnown, 32)
+	count(&c.MaxKnown, 24)
 	count(&c.MaxClients, 4096)
 	if c.Introduce {
 		count(&c.MaxLinks, c.MaxClients+64)

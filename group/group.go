@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
@@ -23,6 +24,7 @@ type Group struct {
 	cfg     Config
 	links   Links
 	self    ring.Addr
+	top     uint64 // of self
 	started bool
 	left    bool // Leave was called
 	joined  bool
@@ -58,12 +60,39 @@ type Group struct {
 	asked  clock.Time
 	asks   uint // questions without a neighbor since
 
-	routes     map[RouteID]*relay // routed messages that were here lately
-	routeBytes int                // held of them
-	routed     []Routed           // arrived, not drained yet
-	results    []RouteResult      // likewise
-	finding    RouteID            // the question for our own place that is under way
-	nearest    bool               // applications take messages that this member is merely nearest to
+	routes      map[RouteID]*relay // routed messages that were here lately
+	routeBytes  int                // held of them
+	routed      []Routed           // arrived, not drained yet
+	results     []RouteResult      // likewise
+	upkeep      Upkeep             // of the links, nil if they have none
+	changes     []change
+	changed     uint32 // changes of our table so far, from 1
+	tables      clock.Timer[alarm]
+	wanting     bool // a neighbor is to be asked for members in its table
+	placed      bool // the question for our own place was answered
+	settled     bool
+	foundAt     clock.Time // of the last question
+	drawnAt     clock.Time
+	lacksRandom bool          // another random neighbor is to be found
+	size        int           // estimated members, as of the last look
+	typical     time.Duration // latency between any two members
+	untold      int           // changes of the table that nobody was told
+	looked      clock.Time    // when the choice was looked at last
+	again       clock.Timer[alarm]
+	draws       uint8   // questions for members far away so far
+	drawing     RouteID // the question for anybody that is under way
+	expected    []expectation
+	nextDial    clock.Time // when a dial that the ring does not need is free again
+	ghosts      []ghost
+	haunt       clock.Timer[alarm]
+	losses      int // without a word, since lossSince
+	lossSince   clock.Time
+	lastLoss    clock.Time
+	alarmed     clock.Time // until then ghosts are called often
+	healAt      clock.Time
+
+	finding RouteID     // the question for our own place that is under way
+	receive ReceiveMode // of messages of applications
 
 	events []Event
 	head   int
@@ -89,6 +118,9 @@ const (
 	alarmNews               // a neighbor is told the news
 	alarmMember             // a dial took too long, or a member may be dialed again
 	alarmPatience           // an introducer did not object
+	alarmTables             // neighbors are told of changes
+	alarmLook               // the choice of neighbors may be looked at again
+	alarmHaunt              // a ghost may be called
 	alarmRoute              // a routed message may have to be sent anew, or is forgotten
 )
 
@@ -103,11 +135,17 @@ func New(cfg Config, links Links) *Group {
 		cfg:    cfg,
 		links:  links,
 		self:   ring.OfPeer(cfg.Self),
+		top:    ring.OfPeer(cfg.Self).Top(),
 		byLink: make(map[LinkID]*link),
 		byFlow: make(map[FlowID]flowRef),
 		byRecv: make(map[RecvID]recvRef),
 	}
 	g.book.init(cfg.MaxKnown)
+	g.changed = 1
+	g.upkeep, _ = links.(Upkeep)
+	g.tables.Owner = alarm{kind: alarmTables}
+	g.again.Owner = alarm{kind: alarmLook}
+	g.haunt.Owner = alarm{kind: alarmHaunt}
 	g.tick.Owner = alarm{kind: alarmTick}
 	g.check.Owner = alarm{kind: alarmCheck}
 	g.ask.Owner = alarm{kind: alarmAsk}
@@ -199,7 +237,6 @@ func (g *Group) track(now clock.Time, id LinkID, peer PeerID) *link {
 	}
 	l = &link{id: id, peer: peer, addr: ring.OfPeer(peer), since: now}
 	l.deadline.Owner = alarm{kind: alarmPeering, l: l}
-	l.newsTimer.Owner = alarm{kind: alarmNews, l: l}
 	g.byLink[id] = l
 	return l
 }
@@ -224,6 +261,10 @@ func (g *Group) DialFailed(now clock.Time, peer PeerID) {
 	}
 	g.endDial(m)
 	g.stats.DialsFailed++
+	if m.ghost {
+		g.forget(m)
+		return
+	}
 	g.blame(now, m)
 }
 
@@ -289,7 +330,9 @@ func (g *Group) FlowClosed(now clock.Time, recv RecvID) {
 	case recvAnswer:
 		l.answers = 0
 	case recvRoute:
-		l.routeIn = 0
+		if l.routeIn == recv {
+			l.routeIn = 0
+		}
 	}
 }
 
@@ -334,6 +377,9 @@ func (g *Group) Leave(now clock.Time) {
 		g.release(now, l)
 	}
 	g.endRoutes(now)
+	g.timers.Stop(&g.tables)
+	g.timers.Stop(&g.haunt)
+	g.timers.Stop(&g.again)
 	g.timers.Stop(&g.tick)
 	g.timers.Stop(&g.check)
 	g.timers.Stop(&g.ask)
@@ -357,7 +403,12 @@ func (g *Group) Advance(now clock.Time) {
 		case alarmTick:
 			g.onTick(now)
 		case alarmCheck:
-			g.checkSilence(now)
+			g.checkLinks(now)
+		case alarmTables:
+			g.tellTables(now)
+		case alarmLook:
+		case alarmHaunt:
+			g.onHaunt(now)
 		case alarmAsk:
 			g.askIntroducers(now)
 		case alarmPeering:
@@ -373,17 +424,26 @@ func (g *Group) Advance(now clock.Time) {
 		}
 	}
 	if (g.dirty || g.cfg.Rare.Hit(rare.LookAnew)) && g.started && !g.left {
-		g.look(now)
+		// News come in flocks, and looking at them one by one would be most of
+		// what a member does.
+		if due := g.looked.Add(lookInterval); g.looked != 0 && now < due {
+			g.timers.Set(&g.again, earlier(due, g.again.When()))
+		} else {
+			g.look(now)
+		}
+	}
+	if g.wanting {
+		g.askWanted(now)
 	}
 }
 
 func (g *Group) onTick(now clock.Time) {
 	g.timers.Set(&g.tick, now.Add(jitter(g.cfg.Rand, g.cfg.ReportInterval)))
 	g.expire(now)
+	g.restRoutes(now)
 	if n := len(g.neighbors); n > 0 {
-		l := g.neighbors[g.cfg.Rand.IntN(n)]
-		g.sendReport(now, l, true)
-		if g.cfg.Rare.Hit(rare.ReportTwice) {
+		// Others learn from tables what they need.
+		if l := g.neighbors[g.cfg.Rand.IntN(n)]; !l.routes() || g.cfg.Rare.Hit(rare.ReportTwice) {
 			g.sendReport(now, l, true)
 		}
 	}

@@ -271,4 +271,4 @@ func (g *Group) answerMessage(now clock.Time, l *link, msg []byte) {
 
 // askRefresh is how often introducers are asked although there are neighbors,
 // so that parts of a group that lost each other meet again.
-const askRefresh = 60 * time.Second
+const askRefresh = 5 * time.Minute

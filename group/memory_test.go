@@ -49,11 +49,11 @@ func settled(rng *rand.Rand) *Group {
 	return g
 }
 
-// An idle member with 16 neighbors costs no more than 27 KB, less than half of
+// An idle member with 16 neighbors costs no more than 32 KB, less than half of
 // what a simulated node may have with its sessions: a hundred thousand
 // are to fit into one machine.
 func TestMemoryPerMember(t *testing.T) {
-	const members, budget = 200, 27 << 10
+	const members, budget = 200, 32 << 10
 	rng := rand.New(rand.NewPCG(1, 2))
 	heap := func() uint64 {
 		runtime.GC()

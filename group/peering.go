@@ -1,6 +1,8 @@
 package group
 
 import (
+	"time"
+
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/ring"
@@ -27,12 +29,22 @@ type link struct {
 	closing   RecvID // its end means that the far end has heard it
 	asked     clock.Time
 	toldAt    clock.Time
-	news      []*member // of interest to the far end, not told yet
-	route     FlowID    // our flow of routed messages, 0 until it is needed
-	routeIn   RecvID    // the far end's
-	takes     bool      // its applications take messages that it is merely nearest to
+	chat      *chat         // what is about to be said
+	table     []byte        // whom it is linked with
+	tableAt   uint32        // what it was told of our table; 0: nothing
+	span      uint16        // how dense the ring is around it
+	routedAt  clock.Time    // our flow of routed messages was used
+	rtt       time.Duration // as of the last look
+	settled   bool          // it has found its place
+	watched   bool          // the next on the ring: each end watches the other
+	keep      time.Duration
+	suspected clock.Time // it was silent for too long then; 0 if not
+	sentAt    clock.Time // something was sent, and nothing has come since
+	wantAfter clock.Time
+	route     FlowID // our flow of routed messages, 0 until it is needed
+	routeIn   RecvID // the far end's
+	takes     bool   // its applications take messages that it is merely nearest to
 	deadline  clock.Timer[alarm]
-	newsTimer clock.Timer[alarm]
 
 	// The far end as our introducer.
 	introducer bool
@@ -46,6 +58,37 @@ type link struct {
 	answer   FlowID // where we answer
 	served   bool   // it may be told about members
 	servedAt clock.Time
+}
+
+// chat is what is collected for a neighbor until it is told. Most of the time
+// there is nothing.
+type chat struct {
+	news   []*member // of interest to it
+	timer  clock.Timer[alarm]
+	wants  []uint32 // members of its table to ask it for
+	askers []LinkID // who shares a suspicion of it
+}
+
+func (l *link) open() *chat {
+	if l.chat == nil {
+		l.chat = &chat{}
+		l.chat.timer.Owner = alarm{kind: alarmNews, l: l}
+	}
+	return l.chat
+}
+
+func (g *Group) endChat(l *link) {
+	if l.chat != nil {
+		g.timers.Stop(&l.chat.timer)
+		l.chat = nil
+	}
+}
+
+// restChat drops a chat in which all was said.
+func (g *Group) restChat(l *link) {
+	if c := l.chat; c != nil && len(c.news)+len(c.wants)+len(c.askers) == 0 {
+		g.endChat(l)
+	}
 }
 
 type recvKind uint8
@@ -131,6 +174,9 @@ func (g *Group) send(now clock.Time, flow FlowID, msg []byte) {
 	}
 	g.stats.MessagesSent++
 	g.stats.BytesSent += uint64(len(msg))
+	if l := g.byFlow[flow].l; l != nil {
+		g.sent(now, l)
+	}
 	g.links.Send(now, flow, msg, clock.Never)
 }
 
@@ -196,6 +242,14 @@ func (g *Group) sessionMessage(now clock.Time, l *link, recv RecvID, msg []byte)
 		if l.up {
 			g.takeReport(now, l, msg)
 		}
+	case msgTable:
+		g.takeTable(now, l, msg)
+	case msgWant:
+		g.takeWant(now, l, msg)
+	case msgGone:
+		g.takeGone(now, l, msg)
+	case msgHeal:
+		g.takeHeal(now, l)
 	case msgCloseRequest:
 		g.takeCloseRequest(now, l)
 	case msgRevocations:
@@ -297,8 +351,9 @@ func (g *Group) begin(now clock.Time, l *link) {
 		m.addresses = mergeAddresses(here, m.addresses)
 	}
 	g.neighbors = append(g.neighbors, l)
+	l.rtt = g.links.RTT(l.id)
 	g.reach.Add(l.addr, l)
-	g.timers.Set(&g.check, earlier(g.check.When(), now.Add(g.cfg.Silence)))
+	g.checkBy(now, now.Add(g.silence(l)))
 	g.asks = 0
 	g.stats.NeighborsUp++
 	g.dirty = true
@@ -307,8 +362,18 @@ func (g *Group) begin(now clock.Time, l *link) {
 	if l.offers(FeatureRevoke) {
 		g.sendRevocations(now, l, g.cfg.Authority.Revocations())
 	}
-	g.sendReport(now, l, true)
+	g.tableChanged(now, l, false)
+	if l.routes() {
+		g.send(now, l.out, g.reportHeader(l, true)) // only the addresses
+		g.sendTable(now, l)
+	} else {
+		g.sendReport(now, l, true)
+	}
 	g.spread(now, m)
+	if m.ghost {
+		m.ghost = false
+		g.healed(now, l)
+	}
 }
 
 // endPeering ends whatever there is of a peering on l, from either side. The
@@ -319,8 +384,10 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 	}
 	g.peerings--
 	g.timers.Stop(&l.deadline)
-	g.timers.Stop(&l.newsTimer)
-	l.news, l.awaiting = nil, false
+	g.endChat(l)
+	l.awaiting = false
+	l.table, l.tableAt, l.span, l.settled = nil, 0, 0, false
+	l.suspected, l.sentAt = 0, 0
 	if l.out != 0 {
 		if l.offers(FeatureBase) && (r == ReasonLeaving || r == ReasonParted || r == ReasonFull) {
 			g.send(now, l.out, appendBye(g.buf[:0], r))
@@ -357,6 +424,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 		g.removeNeighbor(l)
 		g.stats.NeighborsDown++
 		g.emit(Event{Kind: NeighborDown, Reason: r, Link: l.id, Peer: l.peer})
+		g.tableChanged(now, l, true)
 		g.rerouteFrom(now, l.id)
 	}
 	if m != nil && m.link == nil && !g.left {
@@ -377,7 +445,12 @@ func (g *Group) afterPeering(now clock.Time, l *link, m *member, r Reason) {
 		// broke may come back.
 		m.heard = max(m.heard, g.links.LastHeard(l.id))
 		m.lost = max(now, 1)
-		g.blame(now, m)
+		g.addGhost(now, m)
+		if m.forRing || g.upkeep == nil {
+			g.blame(now, m)
+		} else {
+			g.bury(now, m, 0) // it may come back as a ghost
+		}
 	case ReasonRefused, ReasonUnproven:
 		g.refused(now, m)
 	case ReasonParted:
@@ -481,7 +554,7 @@ func (g *Group) release(now clock.Time, l *link) {
 // forgetLink drops the record of a link.
 func (g *Group) forgetLink(l *link) {
 	g.timers.Stop(&l.deadline)
-	g.timers.Stop(&l.newsTimer)
+	g.endChat(l)
 	g.endLinger(l)
 	delete(g.byLink, l.id)
 }
@@ -507,26 +580,4 @@ func (g *Group) endLinger(l *link) {
 	l.closing, l.lingering = 0, false
 	g.lingering--
 	g.timers.Stop(&l.deadline)
-}
-
-// checkSilence ends peerings with those that nothing was heard of for too long.
-func (g *Group) checkSilence(now clock.Time) {
-	next := clock.Never
-	for i := 0; i < len(g.neighbors); {
-		l := g.neighbors[i]
-		due := max(g.links.LastHeard(l.id), l.upSince).Add(g.cfg.Silence)
-		if due > now {
-			next = earlier(next, due)
-			i++
-			continue
-		}
-		g.stats.NeighborsSilent++
-		g.endPeering(now, l, ReasonSilent) // takes it out of the list
-		g.endClient(l)
-		if l.introducer {
-			g.endIntroducer(now, l)
-		}
-		g.release(now, l)
-	}
-	g.timers.Set(&g.check, next)
 }

@@ -38,13 +38,14 @@ type relay struct {
 
 // Limits of routing that are not worth a setting.
 const (
-	maxHopFails  = 4                      // neighbors that are tried by one member
-	routeAgain   = 3                      // times that an origin sends a message anew
-	hopPatience  = 300 * time.Millisecond // beyond three round trips: a hop that takes longer has failed
-	relayMemory  = 10 * time.Second       // how long the way back is remembered
-	maxResults   = 1024                   // that nobody drained
-	hopCost      = 30 * time.Millisecond  // what halving the distance is taken to cost
-	routeRetryIn = 1500 * time.Millisecond
+	maxHopFails    = 4                      // neighbors that are tried by one member
+	routeAgain     = 3                      // times that an origin sends a message anew
+	hopPatience    = 300 * time.Millisecond // beyond three round trips: a hop that takes longer has failed
+	routeRest      = 15 * time.Second       // without use, after which a flow is closed
+	relayMemory    = 10 * time.Second       // how long the way back is remembered
+	maxResults     = 1024                   // that nobody drained
+	typicalLatency = 50 * time.Millisecond  // between any two members, before any was measured
+	routeRetryIn   = 1500 * time.Millisecond
 )
 
 // routes reports whether the far end of l takes routed messages.
@@ -124,6 +125,8 @@ func (g *Group) dropPayload(r *relay) {
 func (g *Group) pass(now clock.Time, r *relay) {
 	l := g.nextHop(r)
 	switch {
+	case g.left:
+		g.fail(now, r, answerNoRoute)
 	case l == nil:
 		g.arrive(now, r)
 	case r.left == 0:
@@ -160,6 +163,7 @@ func (g *Group) hopWait(l *link) time.Duration {
 
 // routeFlow returns our flow of routed messages on l, opening it at first use.
 func (g *Group) routeFlow(now clock.Time, l *link) FlowID {
+	l.routedAt = now
 	if l.route == 0 && l.in != 0 {
 		l.route = g.links.OpenFlow(now, l.id, MetadataRoute, l.in, ClassControl)
 		if l.route != 0 {
@@ -169,7 +173,22 @@ func (g *Group) routeFlow(now clock.Time, l *link) FlowID {
 	return l.route
 }
 
+// restRoutes closes our flows of routed messages that nothing was sent on for a
+// while: most links are seldom used for it, and a flow takes memory.
+func (g *Group) restRoutes(now clock.Time) {
+	for _, l := range g.neighbors {
+		if l.route != 0 && now.Sub(l.routedAt) > routeRest {
+			g.links.CloseFlow(now, l.route)
+			delete(g.byFlow, l.route)
+			l.route = 0
+		}
+	}
+}
+
 func (g *Group) sendRoute(now clock.Time, flow FlowID, msg []byte) {
+	if l := g.byFlow[flow].l; l != nil {
+		g.sent(now, l)
+	}
 	g.stats.RouteBytesSent += uint64(len(msg))
 	g.stats.MessagesSent++
 	g.links.Send(now, flow, msg, clock.Never)
@@ -187,44 +206,76 @@ func (g *Group) sendAnswer(now clock.Time, l *link, a *answer) {
 
 // nextHop returns the neighbor to pass a message on to: one that is nearer to
 // the target than this member, which makes loops impossible, and of these the
-// one that promises the shortest time for the rest of the way. nil if this
-// member is the nearest.
+// one that promises the shortest time for the rest of the way, going by whom it
+// is linked with. nil if this member is the nearest.
 //
 // A member that looks for its own place does not count.
 func (g *Group) nextHop(r *relay) *link {
-	target, tried := r.target, r.tried
+	target := r.target
 	find := r.service == serviceFind
 	if target == g.self && !find {
 		return nil
 	}
 	var best *link
-	var bestCost time.Duration
-	members := uint64(g.Estimate())
+	var bestTime time.Duration
+	c := g.waysTo(target)
 	for _, l := range g.neighbors {
-		if !l.routes() || slices.Contains(tried, l.id) || find && l.peer == r.origin ||
+		if !l.routes() || slices.Contains(r.tried, l.id) || find && l.peer == r.origin ||
 			!target.Nearer(l.addr, g.self) && !(find && r.own) {
 			continue
 		}
 		if l.addr == target {
 			return l
 		}
-		cost := g.links.RTT(l.id)/2 + remaining(target.Distance(l.addr), members)
-		if best == nil || cost < bestCost || cost == bestCost && target.Nearer(l.addr, best.addr) {
-			best, bestCost = l, cost
+		t := g.links.RTT(l.id)/2 + c.over(l)
+		if l.suspected != 0 {
+			t += time.Second
+		}
+		if !l.settled {
+			t += time.Hour // it may not know who is nearer than itself
+		}
+		if best == nil || t < bestTime || t == bestTime && target.Nearer(l.addr, best.addr) {
+			best, bestTime = l, t
 		}
 	}
 	return best
 }
 
-// remaining is the time that a message is expected to take from a member at a
-// distance from its target: a fixed cost for every halving of the number of
-// members in between.
-func remaining(distance ring.Addr, members uint64) time.Duration {
-	// Members on both sides within the distance, times 2^8.
-	hi, lo := bits.Mul64(distance.Top(), members)
-	between := hi<<9 | lo>>55
-	steps := log2(between + 1<<8) // from 8·2^8: nobody in between
-	return time.Duration(steps-8<<8) * hopCost >> 8
+// ways reckons how long messages take to a target.
+type ways struct {
+	top     uint32 // of the target
+	members uint64
+	typical time.Duration // latency between any two members
+}
+
+func (g *Group) waysTo(target ring.Addr) ways {
+	return ways{topOf(target), uint64(g.size), g.typical}
+}
+
+// over returns the time that a message will take from l on: by the best of its
+// neighbors, or from it itself if it has none that is nearer.
+func (c *ways) over(l *link) time.Duration {
+	here := c.distance(topOf(l.addr))
+	best := c.rest(here)
+	for e := range lines(l.table) {
+		if d := c.distance(e.top); d < here {
+			best = min(best, unpackRTT(e.rtt)/2+c.rest(d))
+		}
+	}
+	return best
+}
+
+func (c *ways) distance(top uint32) uint32 { return min(top-c.top, c.top-top) }
+
+// rest returns the time that a message is expected to take from a member at a
+// distance from the target: the last hop, unless that member is the nearest,
+// takes as long as between any two members, and the hops before it a quarter
+// of that for every halving of the number of members in between. The factors
+// are those that gave the shortest ways in groups of 1000 and 10 000 members.
+func (c *ways) rest(distance uint32) time.Duration {
+	between := uint64(distance) * c.members >> 23 // times 2^8: on both sides
+	last := c.typical * 9 / 8 * time.Duration(between) / time.Duration(between+1<<8)
+	return last + c.typical/4*time.Duration(log2(between+1<<8)-8<<8)>>8
 }
 
 // log2 returns the binary logarithm of x > 0, times 2^8, by straight lines
@@ -240,6 +291,23 @@ func log2(x uint64) int64 {
 	return int64(n)<<8 + int64(part)
 }
 
+// learnLatency notes what is typical between two members. Those next to each
+// other on the ring are any two: where a node is on the ring says nothing about
+// where it is in the network.
+func (g *Group) learnLatency() {
+	sum, count := time.Duration(0), 0
+	for _, l := range g.neighbors {
+		if rtt := g.links.RTT(l.id); rtt > 0 && l.member.forRing {
+			sum += rtt / 2
+			count++
+		}
+	}
+	if g.typical = typicalLatency; count > 0 {
+		g.typical = sum / time.Duration(count)
+	}
+	g.size = g.Estimate()
+}
+
 // arrive takes a message for which nobody nearer is known.
 func (g *Group) arrive(now clock.Time, r *relay) {
 	m, _ := parseRoute(r.msg)
@@ -248,7 +316,7 @@ func (g *Group) arrive(now clock.Time, r *relay) {
 	case r.flags&routeExact != 0 && r.target != g.self:
 		code = answerNoRoute
 	case r.service == serviceFind:
-	case r.service == ServiceApp && (!g.cfg.Spec.Routing || !g.nearest && r.target != g.self && r.flags&routeOneHop == 0),
+	case r.service == ServiceApp && (!g.cfg.Spec.Routing || !g.takes(r)),
 		len(g.routed) >= g.cfg.MaxRoutes:
 		code = answerRefused
 	}
@@ -288,6 +356,11 @@ func (g *Group) arrive(now clock.Time, r *relay) {
 	if l := g.byLink[r.from]; l != nil && l.up {
 		g.sendAnswer(now, l, &a)
 	}
+}
+
+// takes reports whether applications here take a message.
+func (g *Group) takes(r *relay) bool {
+	return g.receive == ReceiveNearest || g.receive == ReceiveExact && (r.target == g.self || r.flags&routeOneHop != 0)
 }
 
 // nearestTaker returns the neighbor that is nearest to the target of a message
@@ -359,9 +432,10 @@ func (g *Group) giveResult(now clock.Time, res RouteResult) {
 
 // routeOpened takes the far end's flow of routed messages.
 func (g *Group) routeOpened(l *link, recv RecvID) Delivery {
-	if !l.active() || l.routeIn != 0 || g.left {
+	if !l.active() || g.left {
 		return Reject
 	}
+	delete(g.byRecv, l.routeIn) // the end of a former one was overtaken
 	l.routeIn = recv
 	g.byRecv[recv] = recvRef{l, recvRoute}
 	return InOrder
@@ -499,6 +573,9 @@ func (g *Group) hopFailed(now clock.Time, r *relay, l *link) {
 		r.tried = append(r.tried, l.id)
 	}
 	g.stats.HopsFailed++
+	if l != nil {
+		g.suspect(now, l)
+	}
 	if int(r.fails) >= maxHopFails || r.flags&routeOneHop != 0 {
 		g.fail(now, r, answerNoRoute)
 		return
@@ -541,7 +618,24 @@ func (g *Group) endRoutes(now clock.Time) {
 	}
 }
 
-// nextUp returns the link to the next member on one side, nil if there is none.
+// nextNeighbor returns the link to the next neighbor on one side, nil if there
+// is none.
+func (g *Group) nextNeighbor(d Direction) *link {
+	for k := 0; ; k++ {
+		it, ok := g.reach.Above(g.self, k)
+		if d == NextDecreasing {
+			it, ok = g.reach.Below(g.self, k)
+		}
+		if !ok {
+			return nil
+		}
+		if it.Value.up {
+			return it.Value
+		}
+	}
+}
+
+// nextUp is the same among those that take routed messages.
 func (g *Group) nextUp(d Direction) *link {
 	for k := 0; ; k++ {
 		it, ok := g.reach.Above(g.self, k)

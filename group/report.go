@@ -18,8 +18,11 @@ func (g *Group) sendReport(now clock.Time, l *link, awaiting bool) {
 	}
 	l.awaiting = awaiting
 	l.toldAt = now
-	l.news = l.news[:0]
-	g.timers.Stop(&l.newsTimer)
+	if l.chat != nil {
+		l.chat.news = nil
+		g.timers.Stop(&l.chat.timer)
+		g.restChat(l)
+	}
 	g.stats.ReportsSent++
 	g.send(now, l.out, b)
 }
@@ -161,6 +164,12 @@ func (g *Group) needsOne(l *link, m *member) bool {
 	if n+1 <= g.cfg.FullMesh {
 		return true
 	}
+	if len(l.table) > 0 {
+		// It shows itself what it needs.
+		up, down := l.reachOf(g.self)
+		at, to := topOf(l.addr), topOf(m.addr)
+		return to-at <= up || at-to <= down
+	}
 	i, _ := known.Search(l.addr)
 	j, _ := known.Search(m.addr)
 	up := ((j-i)%n + n) % n
@@ -169,21 +178,39 @@ func (g *Group) needsOne(l *link, m *member) bool {
 
 // spread tells those neighbors that need it of a new neighbor.
 func (g *Group) spread(now clock.Time, m *member) {
+	if g.book.known.Len()+1 > g.cfg.FullMesh && !g.nearby(m) {
+		return // its neighbors on the ring tell each other
+	}
 	for _, l := range g.neighbors {
-		if l.member == m || len(l.news) == maxReported || !g.needsOne(l, m) {
-			continue
+		if l.member != m && !l.lists(topOf(m.addr)) && g.needsOne(l, m) {
+			g.addNews(now, l, m)
 		}
-		l.news = append(l.news, m)
-		if l.newsTimer.When() == clock.Never {
-			g.timers.Set(&l.newsTimer, max(now.Add(g.cfg.NoticeDelay), l.toldAt.Add(g.cfg.NoticeInterval)))
-		}
+	}
+}
+
+// nearby reports whether a member is among the ring neighbors of this one.
+func (g *Group) nearby(m *member) bool {
+	up, down := g.ringReach()
+	d := topOf(m.addr) - topOf(g.self)
+	return d <= up || -d <= down
+}
+
+// addNews has a neighbor told of a member soon.
+func (g *Group) addNews(now clock.Time, l *link, m *member) {
+	c := l.open()
+	if len(c.news) == maxReported || slices.Contains(c.news, m) {
+		return
+	}
+	c.news = append(c.news, m)
+	if c.timer.When() == clock.Never {
+		g.timers.Set(&c.timer, max(now.Add(g.cfg.NoticeDelay), l.toldAt.Add(g.cfg.NoticeInterval)))
 	}
 }
 
 // tellNews tells a neighbor what was collected for it. Older members don't
 // know of news and get a report in full.
 func (g *Group) tellNews(now clock.Time, l *link) {
-	if !l.up || len(l.news) == 0 {
+	if !l.up || l.chat == nil || len(l.chat.news) == 0 {
 		return
 	}
 	if !l.offers(FeatureBase) {
@@ -192,13 +219,14 @@ func (g *Group) tellNews(now clock.Time, l *link) {
 	}
 	b := g.reportHeader(l, true)
 	told := 0
-	for _, m := range l.news {
+	for _, m := range l.chat.news {
 		if m.link != nil && m.link.up {
 			b = g.appendReported(now, b, m)
 			told++
 		}
 	}
-	l.news = l.news[:0]
+	l.chat.news = nil
+	g.restChat(l)
 	if told == 0 {
 		return
 	}
@@ -207,23 +235,28 @@ func (g *Group) tellNews(now clock.Time, l *link) {
 	g.send(now, l.out, b)
 }
 
-// mendRing exchanges reports with the ring neighbors when one of them is gone:
-// they know best which member is the next one now.
+// mendRing looks for the next member on the ring when one is gone: in the
+// tables of neighbors, and if these show nobody, by asking those who are there.
 func (g *Group) mendRing(now clock.Time) {
 	if g.book.known.Len()+1 < g.cfg.FullMesh {
 		return // everybody is known
 	}
+	for _, l := range g.neighbors {
+		if l.routes() {
+			g.missingHere(now, l)
+		} else if !l.awaiting && l.member.forRing {
+			g.sendReport(now, l, true)
+		}
+	}
 	for _, above := range [...]bool{true, false} {
-		asked := 0
-		for k := 0; k < 2*ringSide && asked < ringSide; k++ {
-			it, ok := g.side(above, k)
-			if !ok {
-				break
+		there := 0
+		for k := range ringReach {
+			if it, ok := g.side(above, k); ok && (it.Value.link != nil || g.dialable(now, it.Value)) {
+				there++
 			}
-			if l := it.Value.link; l != nil && l.up && !l.awaiting {
-				g.sendReport(now, l, true)
-				asked++
-			}
+		}
+		if there < 2 {
+			g.findPlace(now)
 		}
 	}
 }

@@ -179,16 +179,23 @@ func (g *Group) Reply(now clock.Time, id RouteID, msg []byte) error {
 	return nil
 }
 
-// SetReceiveNearest says whether this member takes messages of applications
-// that it is merely nearest to (Adobe's receive mode NEAREST), or only those
-// to its very address (EXACT, the default). Neighbors are told.
-func (g *Group) SetReceiveNearest(now clock.Time, on bool) {
-	if g.nearest == on {
-		return
-	}
-	g.nearest = on
+// ReceiveMode says which messages of applications this member takes.
+type ReceiveMode uint8
+
+// Receive modes. EXACT and NEAREST are Adobe's.
+const (
+	ReceiveNone    ReceiveMode = iota // none: nobody listens
+	ReceiveExact                      // those to its very address, and those of neighbors that go one hop
+	ReceiveNearest                    // and those that it is merely nearest to
+)
+
+// SetReceiveMode says which messages of applications this member takes, none
+// at first. Neighbors are told whether it takes those that it is nearest to.
+func (g *Group) SetReceiveMode(now clock.Time, mode ReceiveMode) {
+	tell := (g.receive == ReceiveNearest) != (mode == ReceiveNearest)
+	g.receive = mode
 	for _, l := range g.neighbors {
-		if l.out != 0 && l.offers(FeatureRouting) {
+		if tell && l.out != 0 && l.routes() {
 			g.send(now, l.out, append(g.buf[:0], g.beginMessage()))
 		}
 	}

@@ -32,6 +32,12 @@ type Stats struct {
 	MessagesSent     uint64
 	BytesSent        uint64 // in messages of this package
 	MessagesIgnored  uint64 // malformed, unknown, or out of place
+	Suspicions       uint64 // neighbors that were silent for too long
+	TablesSent       uint64
+	WantsSent        uint64
+	Finds            uint64 // questions for the members around a place
+	GhostsCalled     uint64 // members that were lost and called again
+	GhostsBack       uint64 // of these, that answered
 	RoutesPassed     uint64 // routed messages handed to a neighbor
 	RoutesDelivered  uint64 // that arrived here
 	RoutesAgain      uint64 // own ones that were sent anew
@@ -80,16 +86,6 @@ func (g *Group) NeighborCount() int { return len(g.neighbors) }
 
 // Clients returns the number of nodes that this one serves as an introducer.
 func (g *Group) Clients() int { return g.clients }
-
-// Estimate returns how many members the group has, this one included, judging
-// from the density of the ring around this node.
-// In a full mesh everybody is known, and it is no estimate.
-func (g *Group) Estimate() int {
-	if n := g.book.known.Len() + 1; n <= g.cfg.FullMesh {
-		return n
-	}
-	return g.book.known.Estimate(g.self, ringSide)
-}
 
 // Limit returns the number of neighbors above which links are given up.
 func (g *Group) Limit() int { return g.limit }

@@ -23,6 +23,12 @@ const (
 	msgBeginNearest = 0x0f // a member that receives for the nearest address
 	msgBye          = 0x1e // ours
 	msgRevocations  = 0x1d // ours, to members that offer FeatureRevoke
+
+	// To members that offer FeatureRouting.
+	msgTable = 0x1a // whom the sender is linked with
+	msgWant  = 0x1b // tell me of these in your table
+	msgGone  = 0x1c // a neighbor of the sender is dead, it thinks
+	msgHeal  = 0x16 // members are back that were thought to be dead
 )
 
 // First bytes of messages on a channel flow.
@@ -87,7 +93,7 @@ func consumePeer(b []byte) (p PeerID, n int) {
 // beginMessage is what tells a neighbor that all is said, and how this member
 // receives routed messages.
 func (g *Group) beginMessage() byte {
-	if g.nearest {
+	if g.receive == ReceiveNearest {
 		return msgBeginNearest
 	}
 	return msgBegin

@@ -84,8 +84,26 @@ type Counters struct {
 type link struct {
 	session *transport.Session
 	users   []*GroupCore
-	closeAt clock.Time // when it is closed unless somebody takes it up; Never while it is used
-	boot    bool       // an introducer that the node was told of is behind it
+	keep    []keepalive // what they want of it
+	closeAt clock.Time  // when it is closed unless somebody takes it up; Never while it is used
+	boot    bool        // an introducer that the node was told of is behind it
+}
+
+// keepalive is how often a group wants to hear of a link's far end.
+type keepalive struct {
+	owner *GroupCore
+	d     time.Duration
+}
+
+// tune passes on the shortest of the keepalives that groups want.
+func (l *link) tune(now clock.Time) {
+	least := time.Duration(0)
+	for _, k := range l.keep {
+		if least == 0 || k.d < least {
+			least = k.d
+		}
+	}
+	l.session.SetKeepalive(now, least)
 }
 
 // sendFlow and recvFlow lead from handles that groups know to flows.
@@ -128,6 +146,8 @@ const (
 	EventNeighborUp                               // Group has a new neighbor Peer
 	EventNeighborDown                             // Group lost its neighbor Peer
 	EventStream                                   // Group carries a stream named Name
+	EventRouted                                   // Routed has arrived in Group
+	EventRouteResult                              // Result of a message that was routed in Group
 	EventStreamEnded                              // the stream named Name has ended
 )
 
@@ -139,6 +159,9 @@ type CoreEvent struct {
 	Name  string // stream
 	URL   string // introducer
 	Err   error
+
+	Routed *group.Routed
+	Result *group.RouteResult
 }
 
 // Grace periods of links that no group uses. A new incoming session has a
@@ -149,9 +172,9 @@ const (
 	hungUpGrace    = 1 * time.Second
 )
 
-// keepalive is the silence after which a session's far end is pinged; a group
-// takes a member for dead after two and a half times that.
-const keepalive = time.Second
+// idleKeepalive is the silence after which a session's far end is pinged where
+// no group has said how often.
+const idleKeepalive = 5 * time.Second
 
 // maxEvents bounds the events that wait for an owner who does not drain them.
 const maxEvents = 4096
@@ -163,7 +186,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		Rand:      cfg.Rand,
 		Policy:    crypto.Policy{AllowLegacy: cfg.AllowLegacy, Simulation: cfg.SimulatedCrypto},
 		Introduce: cfg.Introduce,
-		Keepalive: keepalive,
+		Keepalive: idleKeepalive,
 		Rare:      cfg.Rare,
 		Trace:     cfg.Trace,
 	})

@@ -9,12 +9,13 @@ import (
 
 	"rtmfp/group"
 	"rtmfp/node"
+	"rtmfp/ring"
 )
 
 // startIntroducer runs a first node of a new group for the examples, and
 // returns the group's spec and the introducer's URL.
 func startIntroducer(ctx context.Context, name string) (spec, url string, stop func()) {
-	s, err := group.NewSpec(group.SpecFields{Name: name, Version: 2, Multicast: true, Posting: true, ServerChannel: true})
+	s, err := group.NewSpec(group.SpecFields{Name: name, Version: 2, Multicast: true, Posting: true, Routing: true, ServerChannel: true})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -173,4 +174,35 @@ func ExampleGroup_PutRecord() {
 		fmt.Printf("%s, mine: %v\n", r.Value, r.Owner == n.ID())
 	}
 	// Output: 9 to 5, mine: true
+}
+
+// A message finds the member that is nearest to an address, which answers.
+func ExampleGroup_SendToNearest() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	spec, introducer, stop := startIntroducer(ctx, "routing")
+	defer stop()
+	n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{introducer}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	g, err := n.Join(ctx, spec)
+	if err != nil {
+		log.Fatal(err)
+	}
+	messages := g.Receive(ctx)
+	go func() {
+		for m, err := range messages {
+			if err == nil {
+				_ = m.Reply([]byte("hello, " + string(m.Data)))
+			}
+		}
+	}()
+	d, err := g.SendToNearest(ctx, ring.OfPeer(n.ID()), []byte("Ada"), node.RouteOptions{Request: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(d.Reply))
+	// Output: hello, Ada
 }

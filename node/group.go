@@ -32,6 +32,8 @@ type Group struct {
 	streams   []string
 	published []*Publication
 	playbacks []*Playback
+	results   map[group.RouteID]chan<- group.RouteResult
+	listeners []*listener
 	readers   []*postReader
 
 	recordWaits map[records.RequestID]*recordWait
@@ -82,6 +84,9 @@ func (g *Group) ended() {
 	for _, p := range g.playbacks {
 		p.finish(ErrClosed)
 	}
+	for _, l := range g.listeners {
+		l.end(ErrClosed)
+	}
 	for _, r := range g.readers {
 		r.finish(ErrClosed)
 	}
@@ -103,6 +108,10 @@ func (g *Group) event(ev CoreEvent) {
 		log.Info("neighbor up", "group", g.Name(), "peer", ev.Peer)
 	case EventNeighborDown:
 		log.Info("neighbor down", "group", g.Name(), "peer", ev.Peer)
+	case EventRouted:
+		g.takeRouted(ev.Routed)
+	case EventRouteResult:
+		g.takeResult(ev.Result)
 	case EventStream:
 		if !slices.Contains(g.streams, ev.Name) {
 			g.streams = append(g.streams, ev.Name)

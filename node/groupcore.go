@@ -166,14 +166,18 @@ func (g *GroupCore) routeOne(now clock.Time) bool {
 func (g *GroupCore) routed(now clock.Time, m group.Routed) {
 	if m.Service == group.ServiceRecords {
 		g.Records(now).Routed(now, m)
+		return
 	}
+	g.core.report(CoreEvent{Kind: EventRouted, Group: g, Routed: &m})
 }
 
 // routeResult takes what became of a message that was routed from here.
 func (g *GroupCore) routeResult(now clock.Time, r group.RouteResult) {
 	if r.Service == group.ServiceRecords && g.records != nil {
 		g.records.RouteResult(now, r)
+		return
 	}
+	g.core.report(CoreEvent{Kind: EventRouteResult, Group: g, Result: &r})
 }
 
 func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
@@ -279,6 +283,36 @@ func (l groupLinks) Dial(now clock.Time, peer group.PeerID, addrs []element.Addr
 	c.dials = append(c.dials, dial{peer, l.g})
 }
 
+// SetKeepalive implements group.Upkeep.
+func (l groupLinks) SetKeepalive(now clock.Time, id group.LinkID, d time.Duration) {
+	k := l.g.core.links.get(uint32(id))
+	if k == nil {
+		return
+	}
+	i := slices.IndexFunc(k.keep, func(x keepalive) bool { return x.owner == l.g })
+	if i < 0 {
+		k.keep = append(k.keep, keepalive{l.g, d})
+	} else {
+		k.keep[i].d = d
+	}
+	k.tune(now)
+}
+
+// CancelDial implements group.Upkeep.
+func (l groupLinks) CancelDial(now clock.Time, peer group.PeerID) {
+	c := l.g.core
+	others := false
+	mine := func(d dial) bool {
+		others = others || d.peer == peer && d.owner != l.g
+		return d.peer == peer && d.owner == l.g
+	}
+	c.dials = slices.DeleteFunc(c.dials, mine)
+	c.ready = slices.DeleteFunc(c.ready, mine)
+	if s := c.ep.Session(PeerID(peer)); s != nil && !others && s.State() == transport.StateIHelloSent {
+		s.Close(now)
+	}
+}
+
 func (l groupLinks) HangUp(now clock.Time, id group.LinkID) {
 	c := l.g.core
 	k := c.links.get(uint32(id))
@@ -291,6 +325,8 @@ func (l groupLinks) HangUp(now clock.Time, id group.LinkID) {
 			break
 		}
 	}
+	k.keep = slices.DeleteFunc(k.keep, func(x keepalive) bool { return x.owner == l.g })
+	k.tune(now)
 	if len(k.users) == 0 && !k.boot {
 		c.orphaned(now, id, hungUpGrace)
 	}
@@ -346,6 +382,9 @@ func (l groupLinks) RejectFlow(now clock.Time, id group.RecvID) {
 
 func (l groupLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline clock.Time) {
 	if f := l.g.core.flows.get(uint32(id)); f != nil {
+		if l.kind != flowGroup {
+			l.g.group.Sent(now, f.link)
+		}
 		// What a full send buffer refuses, the receiver gets from others.
 		if f.flow.Send(now, msg, transport.SendOptions{Deadline: deadline}) != nil {
 			l.g.core.counters.MessagesRefused++

@@ -39,7 +39,7 @@ func liveHeap() int64 {
 // A member of one group with sessions to 16 others fits its budget, both idle
 // and while it watches a stream of 1 Mbit/s that has filled its window.
 func TestMemoryPerMember(t *testing.T) {
-	const size = 48
+	const size = 49
 	startBroadcast(t, 1, 2).net.Run(time.Second) // what all members share is there from now on
 	before := liveHeap()
 	b := startBroadcast(t, 0, size)

@@ -6,6 +6,10 @@ import (
 	"rtmfp/internal/clock"
 )
 
+// firstIHello is the size to which the first IHello to an address is padded
+// where a modern end is expected: several times that of its answer.
+const firstIHello = 400
+
 // attempts is the schedule on which an IHello to a candidate, or an IIKeying, is
 // repeated: "on a backoff schedule … with not less than 1.5 seconds added to the
 // interval between each attempt" (RFC 7016 §3.5.1.1.1). That makes eleven

@@ -171,13 +171,21 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 				next = min(next, c.at)
 				continue
 			}
+			first := c.wait == 0
 			c.sent(now)
 			to = c.addr
 			chunk = wire.IHello{EPD: st.epd, Tag: st.tag[:]}.Append(e.startupPacket(now, 0))
 			// Padding lets the responder answer in full: its reply is never
 			// longer than the request. It also shows that the path takes
 			// packets of this size.
-			for full := 4 + e.defaultKeys.Headroom() + e.maxStartup(); len(chunk) < full; {
+			// Modern ends have short answers, so where only they are dialed the
+			// first try is not full: it would be the better part of what opening
+			// a session costs.
+			full := 4 + e.defaultKeys.Headroom() + e.maxStartup()
+			if first && !e.cfg.Policy.AllowLegacy {
+				full = min(full, firstIHello)
+			}
+			for len(chunk) < full {
 				chunk = append(chunk, 0xff)
 			}
 			break

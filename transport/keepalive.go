@@ -30,7 +30,7 @@ func (s *Session) aliveAlarm(now clock.Time) {
 	// "A Keepalive Ping SHOULD NOT be sent more often than once per ERTO. If a
 	// corresponding Ping Reply is not received within ERTO of sending the Ping,
 	// ERTO SHOULD be increased".
-	next := s.lastHeard.Add(cfg.Keepalive)
+	next := s.lastHeard.Add(s.keepalive())
 	if s.streak == streakLength {
 		next = min(next, s.lastHeard.Add(s.quiet()))
 	}
@@ -51,6 +51,33 @@ func (s *Session) aliveAlarm(now clock.Time) {
 	}
 	s.aliveAt = next
 	s.arm(next)
+}
+
+// SetKeepalive has the far end pinged after it was silent for d, from now on;
+// 0 is Config.Keepalive. Whoever watches a far end wants it short, and long
+// where only the bindings of NATs are to be kept.
+func (s *Session) SetKeepalive(now clock.Time, d time.Duration) {
+	if s.keep == d || s.state != StateOpen {
+		return
+	}
+	s.e.input(now)
+	s.keep = d
+	if s.aliveAt == clock.Never {
+		return
+	}
+	// A ping that is not answered yet is repeated as it was planned, and so is
+	// the end of the session.
+	if at := max(now, s.lastHeard.Add(s.keepalive())); at < s.aliveAt || s.pingSent == 0 && s.waiting == 0 {
+		s.aliveAt = at
+		s.arm(at)
+	}
+}
+
+func (s *Session) keepalive() time.Duration {
+	if s.keep > 0 {
+		return s.keep
+	}
+	return s.e.cfg.Keepalive
 }
 
 // streamed counts a packet with user data for the keepalive. A receiver of many

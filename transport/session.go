@@ -50,7 +50,8 @@ type Session struct {
 
 	sendPrev, sendNext *Session
 
-	startup  *startup // while it is being opened
+	keep     time.Duration // of SetKeepalive
+	startup  *startup      // while it is being opened
 	seldom   *seldom
 	keying   keyingID // of the IIKeying that a responder answered
 	openedAt clock.Time
