@@ -53,15 +53,20 @@ func (s *Session) aliveAlarm(now clock.Time) {
 	s.arm(next)
 }
 
+// keepUnit is what keepalives of sessions are kept in, because a session is to
+// be small.
+const keepUnit = 20 * time.Millisecond
+
 // SetKeepalive has the far end pinged after it was silent for d, from now on;
 // 0 is Config.Keepalive. Whoever watches a far end wants it short, and long
 // where only the bindings of NATs are to be kept.
 func (s *Session) SetKeepalive(now clock.Time, d time.Duration) {
-	if s.keep == d || s.state != StateOpen {
+	keep := uint16(min(max(d, 0)/keepUnit, 1<<16-1))
+	if s.keep == keep || s.state != StateOpen {
 		return
 	}
 	s.e.input(now)
-	s.keep = d
+	s.keep = keep
 	if s.aliveAt == clock.Never {
 		return
 	}
@@ -75,7 +80,7 @@ func (s *Session) SetKeepalive(now clock.Time, d time.Duration) {
 
 func (s *Session) keepalive() time.Duration {
 	if s.keep > 0 {
-		return s.keep
+		return time.Duration(s.keep) * keepUnit
 	}
 	return s.e.cfg.Keepalive
 }

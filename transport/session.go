@@ -43,15 +43,15 @@ type Session struct {
 
 	state        State
 	initiator    bool
-	confirmed    bool // the far end has used the session keys
-	dormant      bool // no user data for Config.Keepalive
-	sending      bool // in the endpoint's queue of senders
-	nearPrevails bool // in glare, as a responder knows
+	confirmed    bool   // the far end has used the session keys
+	dormant      bool   // no user data for Config.Keepalive
+	sending      bool   // in the endpoint's queue of senders
+	nearPrevails bool   // in glare, as a responder knows
+	keep         uint16 // of SetKeepalive, in units of keepUnit; 0 for the default
 
 	sendPrev, sendNext *Session
 
-	keep     time.Duration // of SetKeepalive
-	startup  *startup      // while it is being opened
+	startup  *startup // while it is being opened
 	seldom   *seldom
 	keying   keyingID // of the IIKeying that a responder answered
 	openedAt clock.Time
