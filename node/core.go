@@ -182,13 +182,14 @@ const maxEvents = 4096
 // NewCore makes a core; it sends nothing until told to.
 func NewCore(cfg CoreConfig) (*Core, error) {
 	ep, err := transport.New(transport.Config{
-		Identity:  cfg.Identity,
-		Rand:      cfg.Rand,
-		Policy:    crypto.Policy{AllowLegacy: cfg.AllowLegacy, Simulation: cfg.SimulatedCrypto},
-		Introduce: cfg.Introduce,
-		Keepalive: idleKeepalive,
-		Rare:      cfg.Rare,
-		Trace:     cfg.Trace,
+		Identity:   cfg.Identity,
+		Rand:       cfg.Rand,
+		Policy:     crypto.Policy{AllowLegacy: cfg.AllowLegacy, Simulation: cfg.SimulatedCrypto},
+		Introduce:  cfg.Introduce,
+		Keepalive:  idleKeepalive,
+		BriefHello: !cfg.AllowLegacy,
+		Rare:       cfg.Rare,
+		Trace:      cfg.Trace,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)

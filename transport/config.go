@@ -24,6 +24,11 @@ type Config struct {
 	// whatever is older than the modern suite.
 	Policy crypto.Policy
 
+	// BriefHello pads the first IHello to an address to 400 bytes, and only
+	// those after it to a full packet. Modern ends have short answers; others
+	// answer the second.
+	BriefHello bool
+
 	// Introduce makes the endpoint redirect and forward to the far ends of its
 	// open sessions (RFC 7016 §3.5.1.4, §3.5.1.5).
 	Introduce bool

@@ -178,11 +178,10 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 			// Padding lets the responder answer in full: its reply is never
 			// longer than the request. It also shows that the path takes
 			// packets of this size.
-			// Modern ends have short answers, so where only they are dialed the
-			// first try is not full: it would be the better part of what opening
-			// a session costs.
+			// A full first try would be the better part of what opening a session
+			// costs.
 			full := 4 + e.defaultKeys.Headroom() + e.maxStartup()
-			if first && !e.cfg.Policy.AllowLegacy {
+			if first && e.cfg.BriefHello {
 				full = min(full, firstIHello)
 			}
 			for len(chunk) < full {
