@@ -35,7 +35,9 @@ type Options struct {
 	// and may change how it is configured, to trace it for example.
 	Watch func(number int, role string, cfg *simulations.NodeConfig)
 
-	// Delivered, if it is not nil, is told how long a message took to a viewer.
+	// Delivered, if it is not nil, is told how long each message took to a
+	// viewer that was published when it was there, as nodes count delays: with
+	// those that it catches up on when it begins.
 	Delivered func(number int, delay time.Duration)
 
 	// Tell, if it is not nil, is told what happens in the run.

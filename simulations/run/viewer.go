@@ -91,15 +91,15 @@ func (r *run) frame(m *member, f *multicast.Frame) {
 		w.lost += number - w.next
 	}
 	w.next, w.last = number+1, number
+	if r.opts.Delivered != nil && at >= m.born {
+		r.opts.Delivered(m.node.Number(), now.Sub(at))
+	}
 	if at < w.beganAt {
 		return // what was there before it came
 	}
 	w.count++
 	delay := now.Sub(at)
 	r.tally.delivered(at.Sub(r.began), delay)
-	if r.opts.Delivered != nil {
-		r.opts.Delivered(m.node.Number(), delay)
-	}
 	if r.opts.Tell != nil && delay > time.Duration(r.s.Measure.Deadline) {
 		r.tell(m, "late_frame", "message %d after %v", number, delay)
 	}
