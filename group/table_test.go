@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 	"time"
+
+	"rtmfp/internal/clock"
 )
 
 func TestPackedRTT(t *testing.T) {
@@ -35,6 +37,10 @@ func TestTablesAgree(t *testing.T) {
 		net.nodes[4*i+1].kill()
 	}
 	net.run(3 * time.Minute)
+	for _, x := range net.members() { // the latest changes may not be due yet
+		x.input(func(g *Group, now clock.Time) { g.tellTables(now) })
+	}
+	net.run(rtt)
 	for _, x := range net.members() {
 		for _, l := range x.g.neighbors {
 			y := net.byPeer[l.peer]
