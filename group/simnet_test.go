@@ -24,7 +24,7 @@ import (
 // in that it is built for numbers (typed events, ids that index tables), and
 // counts what everything would cost on the wire. The costs are those that
 // whole nodes show on the simulated network of package simulations:
-// TestUpkeepOfNodes there compares them.
+// They were compared once by hand.
 const (
 	costPacket   = 36   // of a message, beside its bytes: header, cipher, chunk
 	costAck      = 36   // that answers it
