@@ -374,12 +374,21 @@ func TestRowChurn(t *testing.T) {
 		f.add("largest component, %", 100*float64(n.largest())/float64(len(n.live)))
 	}
 	f.tell()
+	// A short run of a small group is more a matter of chance.
+	least := 99.5
+	if *large {
+		least = 99.9
+	}
 	for _, v := range f.values["delivered to the nearest, %"] {
-		if v < 99.5 {
-			t.Errorf("%.3f %% delivered, want at least 99.5 in each run", v)
+		if v < least {
+			t.Errorf("%.3f %% delivered, want at least %v in each run", v, least)
 		}
 	}
-	f.atMost("upkeep, bytes/s", 1500)
+	upkeep := 1500.0
+	if *largeMedian >= 30*time.Minute {
+		upkeep = 200
+	}
+	f.atMost("upkeep, bytes/s", upkeep)
 }
 
 // Half of the members die at once: how long until all that are left have their

@@ -49,7 +49,7 @@ func settled(rng *rand.Rand) *Group {
 	return g
 }
 
-// An idle member with 16 neighbors costs no more than 32 KB, less than half of
+// An idle member with 16 neighbors costs no more than 32 KB, half of
 // what a simulated node may have with its sessions: a hundred thousand
 // are to fit into one machine.
 func TestMemoryPerMember(t *testing.T) {

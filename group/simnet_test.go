@@ -23,8 +23,8 @@ import (
 // A network for thousands of groups at message level. It differs from testNet
 // in that it is built for numbers (typed events, ids that index tables), and
 // counts what everything would cost on the wire. The costs are those that
-// whole nodes show on the simulated network of package simulations:
-// They were compared once by hand.
+// whole nodes show on the simulated network of package simulations, with which
+// they were compared once, by hand.
 const (
 	costPacket   = 36   // of a message, beside its bytes: header, cipher, chunk
 	costAck      = 36   // that answers it
