@@ -81,6 +81,9 @@ func (g *Group) Neighbors() iter.Seq[Neighbor] {
 	}
 }
 
+// Knows reports whether a node is taken to be a member, linked with or not.
+func (g *Group) Knows(p PeerID) bool { return g.book.get(p) != nil }
+
 // NeighborCount returns the number of neighbors.
 func (g *Group) NeighborCount() int { return len(g.neighbors) }
 

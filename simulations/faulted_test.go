@@ -2,6 +2,7 @@ package simulations
 
 import (
 	"encoding/binary"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -244,6 +245,16 @@ func TestBreaches(t *testing.T) {
 				defer func() { hidden.stopped = false }()
 				return f.ring.Check(now, f.present())
 			}
+		}},
+		{"core", func(f *faulted) {
+			// A count of the endpoint, which nobody outside of it may change.
+			count := reflect.ValueOf(f.nodes[3].Core).Elem().FieldByName("ep").Elem().FieldByName("opening")
+			*(*int)(count.Addr().UnsafePointer()) = -1
+		}},
+		{"order", func(f *faulted) {
+			var forget func() // what was sent, some of which is on its way
+			forget = func() { clear(f.w.watch.order.flows); f.w.After(5*time.Millisecond, forget) }
+			forget()
 		}},
 		{"memory", func(f *faulted) { f.w.watch.checks.MemoryPerNode = 1 }},
 		{"panic", func(f *faulted) { f.w.After(0, func() { panic("BUG: a test") }) }},

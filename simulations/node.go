@@ -176,6 +176,9 @@ func (n *Node) Number() int { return n.number }
 // Stopped reports whether the node was stopped or removed.
 func (n *Node) Stopped() bool { return n.stopped }
 
+// Stalled reports whether the node does nothing now, see Network.Stall.
+func (n *Node) Stalled() bool { return n.stalled > n.net.now }
+
 // Unix returns the node's wall clock in microseconds.
 func (n *Node) Unix() int64 { return int64(n.local(n.net.now)) / int64(time.Microsecond) }
 

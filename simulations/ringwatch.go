@@ -32,6 +32,10 @@ type RingWatch struct {
 	// is whole; groups want more.
 	Near int
 
+	// Disturbed is when something happened last that may have cost members
+	// their links although nobody came or went.
+	Disturbed clock.Time
+
 	since   map[[2]int]clock.Time // one-sided relations, since when
 	numbers uint64                // fingerprint of who is there
 	changed clock.Time
@@ -64,7 +68,7 @@ func (r *RingWatch) Check(now clock.Time, members []RingMember) error {
 	if err := r.symmetric(now, members, byPeer); err != nil {
 		return err
 	}
-	if now.Sub(r.changed) >= r.Quiet {
+	if now.Sub(max(r.changed, r.Disturbed)) >= r.Quiet {
 		return r.ordered(members)
 	}
 	return nil

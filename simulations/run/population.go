@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"rtmfp/group"
 	"rtmfp/internal/clock"
 	"rtmfp/multicast"
 	"rtmfp/node"
@@ -44,9 +45,10 @@ type member struct {
 	gone     bool
 	evil     bool
 
-	born   clock.Time
-	joined bool
-	watch  *watching // of viewers
+	born    clock.Time
+	joined  bool
+	settled bool      // it has been linked with those next to it
+	watch   *watching // of viewers
 
 	books books
 	posts []uint64 // bits of those that it has
@@ -169,6 +171,7 @@ func (r *run) arrive(as role) (*member, error) {
 	r.byPeer[m.peer] = m
 	r.living = append(r.living, m)
 	population.Add(1)
+	r.churn.changed = max(r.churn.changed, r.net.Now())
 	r.net.Do(n, func(now clock.Time) {
 		for _, b := range r.boots {
 			if !b.gone {
@@ -178,6 +181,9 @@ func (r *run) arrive(as role) (*member, error) {
 		m.group = n.Core.Join(now, r.spec)
 		if posts := m.group.Posts(); posts != nil {
 			posts.Listen(true)
+		}
+		if r.s.Routing != nil {
+			m.group.Group().SetReceiveMode(now, group.ReceiveNearest)
 		}
 		if as == viewer {
 			sub, err := m.group.Streams().Play(now, streamName, multicast.PlayConfig{AnyFrame: r.s.Live.AnyFrame})
@@ -319,6 +325,7 @@ func (r *run) removed(m *member) {
 	i := slices.Index(r.living, m)
 	r.living = slices.Delete(r.living, i, i+1)
 	delete(r.byPeer, m.peer)
+	r.churn.left(r.net.Now(), m)
 }
 
 // release takes all nodes of the run off the process's count.

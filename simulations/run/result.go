@@ -76,6 +76,8 @@ func (r *run) result(seed uint64, wall time.Duration) *Result {
 		r.streamFigures(res)
 	}
 	r.trafficFigures(res)
+	r.routeFigures(res)
+	r.churnFigures(res)
 	r.shockFigures(res)
 	r.uploadFigures(res)
 	r.groupFigures(res)
@@ -134,6 +136,7 @@ func (r *run) streamFigures(res *Result) {
 	if t.depth.Count() > 0 {
 		res.set("depth_max_hops", t.depth.Max())
 	}
+	res.set("pulled_ratio", float64(t.pulled)/float64(t.fragments))
 	res.set("unfed_ratio", float64(t.unfed)/float64(t.fed+t.unfed))
 }
 
@@ -197,6 +200,8 @@ func (r *run) groupFigures(res *Result) {
 		res.set("ring_worst_ratio", t.ringWorst)
 		res.set("nodes_mean_count", t.nodesSum/float64(t.ringN))
 	}
+	res.set("dials_per_s", float64(t.dials)/t.nodeTime)
+	res.set("dials_failed_ratio", share(float64(t.dialsFailed), float64(t.dials)))
 	res.set("joined_ratio", 1-float64(t.notJoined)/float64(t.stayed))
 	sent := float64(t.net.Sent)
 	d := &t.net.Dropped

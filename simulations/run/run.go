@@ -42,6 +42,8 @@ type Options struct {
 
 	// Tell, if it is not nil, is told what happens in the run.
 	Tell func(Happening)
+
+	made func(*run) // is given the run, in tests
 }
 
 // Happening is something that happens in a run.
@@ -86,6 +88,8 @@ type run struct {
 	windows   windows
 	tally     tally
 	traffic   traffic
+	routing   routing
+	churn     churn
 	shocks    []*shock
 }
 
@@ -99,6 +103,9 @@ func Run(ctx context.Context, s *scenario.Scenario, m *geography.Map, seed uint6
 		quotas: make([]int, max(len(s.Classes), 1)),
 	}
 	r.seed(seed)
+	if opts.made != nil {
+		opts.made(r)
+	}
 	for _, region := range s.HasRegions() {
 		if len(r.inRegion(region)) == 0 {
 			return nil, fmt.Errorf("%s: a shock is in the region %q, but %s has %q", s.FullName(), region, m.Name, m.Regions())
@@ -106,19 +113,21 @@ func Run(ctx context.Context, s *scenario.Scenario, m *geography.Map, seed uint6
 	}
 	var err error
 	if r.spec, err = group.NewSpec(group.SpecFields{Name: "simulation", Multicast: true, ServerChannel: true, Version: 2,
-		Posting: s.Posts != nil}); err != nil {
+		Posting: s.Posts != nil, Routing: s.Routing != nil}); err != nil {
 		return nil, err
 	}
 	r.deal = m.NewDealer(rand.New(rand.NewPCG(seed, 0x706c61636573)))
 	r.tally.init(s)
 	r.traffic.init(s)
+	r.routing.init(s)
 	r.net = simulations.New(simulations.Config{
 		Seed: seed, Link: r.link,
-		Checks:      simulations.Checks{Catch: true},
+		Checks:      simulations.Checks{Catch: true, Turns: s.Checks.Turns, Order: s.Checks.Order},
 		Sample:      r.sample,
 		SampleEvery: time.Duration(s.Measure.Sample),
 		Progress:    r.progress,
 	})
+	r.watchRing()
 	if err := r.plan(); err != nil {
 		return nil, err
 	}

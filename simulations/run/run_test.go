@@ -61,7 +61,16 @@ func TestSmallScenarios(t *testing.T) {
 			if f["joined_ratio"] < 1 || f["neighbors_mean_count"] < 2 {
 				t.Errorf("joined %v, neighbors %v", f["joined_ratio"], f["neighbors_mean_count"])
 			}
+			if s.Posts != nil && !(f["post_lost_ratio"] == 0 && f["post_delay_p50_ms"] > 5) {
+				t.Errorf("lost %v of the posts, in %v ms", f["post_lost_ratio"], f["post_delay_p50_ms"])
+			}
+			if s.Routing != nil && !(f["route_lost_ratio"] < 0.01 && f["route_wrong_ratio"] < 0.05 && f["route_mean_hops"] > 1) {
+				t.Errorf("lost %v of the routed messages, %v came to the wrong member, over %v hops", f["route_lost_ratio"], f["route_wrong_ratio"], f["route_mean_hops"])
+			}
 			if s.Live == nil {
+				if s.Posts != nil || s.Routing != nil {
+					return
+				}
 				if v := f["maintenance_bytes_per_s"]; !(v > 10 && v < 5000) {
 					t.Errorf("an idle node sends %v bytes per second", v)
 				}

@@ -35,6 +35,7 @@ func (r *run) planShocks() {
 // strike makes a shock happen.
 func (r *run) strike(sh *shock) {
 	length := time.Duration(sh.spec.For)
+	r.churn.changed = max(r.churn.changed, r.net.Now().Add(length))
 	switch sh.spec.Kind {
 	case "die", "die-region":
 		for _, m := range r.victims(sh) {

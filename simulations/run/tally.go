@@ -13,6 +13,7 @@ import (
 // books are where a member's counters stood when measuring began.
 type books struct {
 	sent, group     uint64
+	dials, failed   uint64
 	fragments, dups uint64 // at the latest sample
 }
 
@@ -40,7 +41,9 @@ type tally struct {
 
 	count                multicast.StreamCounts // of all nodes
 	fragments, dups      uint64                 // of viewers
-	lost, played         uint64                 // messages
+	pulled               uint64
+	dials, dialsFailed   uint64
+	lost, played         uint64 // messages
 	stayed, notJoined    int
 	watched, neverBegan  int
 	refused              uint64
@@ -93,7 +96,8 @@ func (t *tally) baseline(r *run) {
 	t.lastBytes = t.netBefore.Bytes
 	for _, m := range r.living {
 		m.books.sent = m.node.Sent
-		m.books.group = m.group.Group().Stats().BytesSent
+		gs := m.group.Group().Stats()
+		m.books.group, m.books.dials, m.books.failed = gs.BytesSent, gs.Dials, gs.DialsFailed
 	}
 }
 
@@ -122,7 +126,10 @@ func (r *run) closeBooks(m *member) {
 	t := &r.tally
 	stay := r.stay(m)
 	t.nodeTime += stay.Seconds()
-	t.membership += float64(m.group.Group().Stats().BytesSent - m.books.group)
+	gs := m.group.Group().Stats()
+	t.membership += float64(gs.BytesSent - m.books.group)
+	t.dials += gs.Dials - m.books.dials
+	t.dialsFailed += gs.DialsFailed - m.books.failed
 	if stay >= time.Second {
 		rate := float64(m.node.Sent-m.books.sent) * 8 / stay.Seconds()
 		r.countUpload(m, rate)
@@ -142,9 +149,10 @@ func (r *run) closeBooks(m *member) {
 		if m.watch != nil {
 			t.fragments += st.Fragments
 			t.dups += st.Duplicates
+			t.pulled += st.FragmentsRequestedFromPeers
 		}
 	}
-	gs, mc, cc := m.group.Group().Stats(), m.group.Streams().Counters(), m.node.Core.Counters()
+	mc, cc := m.group.Streams().Counters(), m.node.Core.Counters()
 	t.refused += gs.LinksRefused + gs.FlowsRefused + mc.NeighborsRefused + mc.StreamsRefused + mc.FlowsRefused +
 		mc.EventsDropped + cc.EventsDropped + cc.MessagesRefused
 }
@@ -246,6 +254,8 @@ func (r *run) sample(now clock.Time) {
 	s.Depth = share(float64(depthSum), float64(depthN))
 	s.Duplicates = share(float64(dups), float64(fragments))
 	s.Ring = r.ringShare(now)
+	r.lookForSettled(now)
+	r.lookAtBooks(now)
 	t.ringSum += s.Ring
 	t.ringN++
 	t.ringWorst = min(t.ringWorst, s.Ring)

@@ -78,6 +78,9 @@ func (r *run) beginTraffic() {
 	if r.s.Posts != nil {
 		r.again(float64(r.s.Posts.Rate), r.post)
 	}
+	if r.s.Routing != nil {
+		r.again(float64(r.s.Routing.Rate), r.route)
+	}
 }
 
 // again does something so many times a second until measuring ends.

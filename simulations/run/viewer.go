@@ -36,6 +36,10 @@ func (r *run) turn(m *member) {
 		case node.EventJoined:
 			m.joined = true
 			r.tell(m, "joined", "")
+		case node.EventRouted:
+			r.routed(m, ev.Routed)
+		case node.EventRouteResult:
+			r.routeResult(m, ev.Result)
 		case node.EventNeighborUp, node.EventNeighborDown:
 			if r.opts.Tell != nil {
 				what := "neighbor_up"

@@ -40,7 +40,9 @@ type Scenario struct {
 	Adversaries []Adversary `toml:"adversary" doc:"nodes that do not keep to the rules"`
 	Live        *Live       `toml:"live" doc:"a stream that one node publishes and others play; without any traffic the group idles"`
 	Posts       *Posts      `toml:"posts" doc:"posts that members write to everybody"`
+	Routing     *Routing    `toml:"routing" doc:"messages that members send to whoever is nearest to a place on the ring"`
 	Measure     Measure     `toml:"measure" doc:"how figures are taken"`
+	Checks      Checks      `toml:"checks" doc:"invariants beside those that are always watched; a run ends at the first that is broken"`
 
 	// Expect holds bounds of figures, checked when all seeds have run.
 	Expect []Expectation `toml:"-"`
@@ -137,10 +139,28 @@ type Posts struct {
 	Size Size  `toml:"size" default:"200B" min:"16B" max:"60kB" doc:"of a post"`
 }
 
+// Routing is messages to places on the ring.
+type Routing struct {
+	Rate     Float `toml:"rate" default:"10" min:"0.01" max:"10000" doc:"messages in a second, of the whole group; each is sent by a member that is drawn"`
+	Size     Size  `toml:"size" default:"200B" min:"16B" max:"60kB" doc:"of a message, and of a reply"`
+	Requests Ratio `toml:"requests" default:"0.5" max:"1" doc:"share of the messages that ask for a reply"`
+	Seam     Ratio `toml:"seam" default:"0.1" max:"1" doc:"share that goes to a place next to 0, where the ring closes; a third of the others goes to the place of a member that is drawn, the rest to random places"`
+}
+
 // Measure says how figures are taken.
 type Measure struct {
 	Deadline Duration `toml:"deadline" default:"500ms" enum:"200ms,500ms,1s" doc:"a message that is played later than so long after it was published is late: what recovery and the figure of repair go by"`
 	Sample   Duration `toml:"sample" default:"1s" min:"100ms" max:"1h" doc:"time between looks at trees, neighbors, and the ring"`
+}
+
+// Checks says which invariants are watched beside those that always are.
+type Checks struct {
+	Turns int      `toml:"turns" default:"1024" min:"1" max:"1000000" doc:"of so many turns of a node one is followed by a look at all that its layers promise"`
+	Order bool     `toml:"order" default:"false" doc:"compares each message of a flow that is delivered with those that were sent: none twice, none out of order where order was promised"`
+	Ring  bool     `toml:"ring" default:"false" doc:"watches the ring: relations of neighbors have two ends, an address has one owner, and when nobody comes or goes members are linked with those next to them, who get the messages that are for them"`
+	Near  int      `toml:"near" default:"1" min:"1" max:"3" doc:"ring: with how many on either side"`
+	Grace Duration `toml:"grace" default:"40s" min:"1s" max:"1h" doc:"ring: how long a relation may have one end only"`
+	Quiet Duration `toml:"quiet" default:"60s" min:"1s" max:"1h" doc:"ring: how long nobody must have come, gone, or been cut off before members have to know who is next to them"`
 }
 
 // Total returns the virtual time that a run takes.
