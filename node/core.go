@@ -160,6 +160,8 @@ type CoreEvent struct {
 	URL   string // introducer
 	Err   error
 
+	Reason group.Reason // of EventNeighborDown
+
 	Routed *group.Routed
 	Result *group.RouteResult
 }

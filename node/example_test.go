@@ -206,3 +206,38 @@ func ExampleGroup_SendToNearest() {
 	fmt.Println(string(d.Reply))
 	// Output: hello, Ada
 }
+
+// Events say who comes and goes, and what part of the ring is this node's.
+func ExampleGroup_Events() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	spec, introducer, stop := startIntroducer(ctx, "events")
+	defer stop()
+	n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{introducer}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	g, err := n.Join(ctx, spec)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for ev, err := range g.Events(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if ev.Kind == node.NeighborConnected {
+			fmt.Println(ev.Kind)
+			break
+		}
+	}
+	neighbors, members, figures := g.Neighbors(), g.Members(), g.Stats()
+	fmt.Println(len(neighbors), "neighbor of", len(members), "known, about", figures.Members, "members")
+	fmt.Println("my own address is mine:", g.Coverage().Contains(g.Address()))
+	fmt.Println("something was sent:", figures.Total.Membership.Sent > 0)
+	// Output:
+	// neighbor connected
+	// 1 neighbor of 1 known, about 2 members
+	// my own address is mine: true
+	// something was sent: true
+}

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"sync"
@@ -35,6 +34,9 @@ type Group struct {
 	results   map[group.RouteID]chan<- group.RouteResult
 	listeners []*listener
 	readers   []*postReader
+	watchers  []*mailbox[GroupEvent]
+	seen      groupState // what the watchers were told last
+	rates     sampler
 
 	recordWaits map[records.RequestID]*recordWait
 }
@@ -59,7 +61,7 @@ func (g *Group) Close() error {
 		if i := slices.Index(g.node.groups, g); i >= 0 {
 			g.endStreams(now)
 			g.node.core.Leave(now, g.core)
-			g.deliver()
+			g.deliver(now)
 			g.node.groups = slices.Delete(g.node.groups, i, i+1)
 			g.ended()
 		}
@@ -85,7 +87,10 @@ func (g *Group) ended() {
 		p.finish(ErrClosed)
 	}
 	for _, l := range g.listeners {
-		l.end(ErrClosed)
+		l.box.end(ErrClosed)
+	}
+	for _, w := range g.watchers {
+		w.end(ErrClosed)
 	}
 	for _, r := range g.readers {
 		r.finish(ErrClosed)
@@ -106,8 +111,10 @@ func (g *Group) event(ev CoreEvent) {
 		g.fail(ErrRefused)
 	case EventNeighborUp:
 		log.Info("neighbor up", "group", g.Name(), "peer", ev.Peer)
+		g.tell(GroupEvent{Kind: NeighborConnected, Peer: ev.Peer})
 	case EventNeighborDown:
-		log.Info("neighbor down", "group", g.Name(), "peer", ev.Peer)
+		log.Info("neighbor down", "group", g.Name(), "peer", ev.Peer, "why", ev.Reason)
+		g.tell(GroupEvent{Kind: NeighborLost, Peer: ev.Peer, Reason: ev.Reason.String()})
 	case EventRouted:
 		g.takeRouted(ev.Routed)
 	case EventRouteResult:
@@ -115,11 +122,13 @@ func (g *Group) event(ev CoreEvent) {
 	case EventStream:
 		if !slices.Contains(g.streams, ev.Name) {
 			g.streams = append(g.streams, ev.Name)
+			g.tell(GroupEvent{Kind: StreamPublished, Stream: ev.Name})
 		}
 		log.Info("stream", "group", g.Name(), "stream", ev.Name)
 	case EventStreamEnded:
 		if i := slices.Index(g.streams, ev.Name); i >= 0 {
 			g.streams = slices.Delete(g.streams, i, i+1)
+			g.tell(GroupEvent{Kind: StreamUnpublished, Stream: ev.Name})
 		}
 		log.Info("stream ended", "group", g.Name(), "stream", ev.Name)
 	}
@@ -144,41 +153,14 @@ func (g *Group) bootstrapFailed(n *Node) {
 }
 
 // deliver moves frames and posts from the core to those who want them.
-func (g *Group) deliver() {
+func (g *Group) deliver(now clock.Time) {
+	g.rates.sample(now, g)
+	g.watch(now)
 	g.deliverPosts()
 	g.deliverRecords()
 	for _, p := range g.playbacks {
 		p.fill()
 	}
-}
-
-// Neighbors returns the members that this node is linked with, in the order of
-// their ids.
-func (g *Group) Neighbors() []Neighbor {
-	var out []Neighbor
-	_ = g.node.do(func(clock.Time) {
-		links := groupLinks{g.core, flowGroup}
-		for nb := range g.core.group.Neighbors() {
-			out = append(out, Neighbor{
-				Peer: PeerID(nb.Peer), Addr: links.FarAddr(nb.Link), RTT: links.RTT(nb.Link),
-			})
-		}
-	})
-	slices.SortFunc(out, func(a, b Neighbor) int { return slices.Compare(a.Peer[:], b.Peer[:]) })
-	return out
-}
-
-// Stats returns the group's figures at this node.
-func (g *Group) Stats() GroupStats {
-	id := g.spec.ID()
-	s := GroupStats{Name: g.Name(), ID: hex.EncodeToString(id[:])}
-	_ = g.node.do(func(clock.Time) {
-		s.Joined = g.took
-		s.Neighbors = g.core.group.NeighborCount()
-		s.Members = g.core.group.Estimate()
-		s.Streams = slices.Clone(g.streams)
-	})
-	return s
 }
 
 // Publish starts a stream of the given name. The context bounds the call only.

@@ -26,6 +26,7 @@ type GroupCore struct {
 	greeted []group.LinkID   // the links of neighbors, as the services know them
 
 	authority *group.Authority // who may do what
+	traffic   [flowKinds]Bytes // of messages, by what they are for
 }
 
 func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
@@ -206,7 +207,7 @@ func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 		if g.records != nil {
 			g.records.NeighborDown(now, ev.Link)
 		}
-		g.core.report(CoreEvent{Kind: EventNeighborDown, Group: g, Peer: PeerID(ev.Peer)})
+		g.core.report(CoreEvent{Kind: EventNeighborDown, Group: g, Peer: PeerID(ev.Peer), Reason: ev.Reason})
 	case group.Joined:
 		g.core.report(CoreEvent{Kind: EventJoined, Group: g})
 	case group.JoinFailed:
@@ -388,7 +389,10 @@ func (l groupLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline c
 		// What a full send buffer refuses, the receiver gets from others.
 		if f.flow.Send(now, msg, transport.SendOptions{Deadline: deadline}) != nil {
 			l.g.core.counters.MessagesRefused++
-		} else if w := l.g.core.cfg.Watch; w != nil {
+			return
+		}
+		l.g.traffic[l.kind].Sent += uint64(len(msg))
+		if w := l.g.core.cfg.Watch; w != nil {
 			w.sent(f.flow, msg)
 		}
 	}

@@ -217,12 +217,12 @@ func (n *Node) do(f func(now clock.Time)) error {
 }
 
 // afterTurn passes on what the core has come to.
-func (n *Node) afterTurn(clock.Time) {
+func (n *Node) afterTurn(now clock.Time) {
 	for ev, ok := n.core.NextEvent(); ok; ev, ok = n.core.NextEvent() {
 		n.event(ev)
 	}
 	for _, g := range n.groups {
-		g.deliver()
+		g.deliver(now)
 	}
 	if n.until != nil && n.until() {
 		close(n.reached)

@@ -21,6 +21,8 @@ const (
 	flowStream                  // everything that is associated with those and not listed here: streams
 	flowPosts                   // posts
 	flowRecords                 // copies of records
+
+	flowKinds = iota
 )
 
 // Exception codes that a refused flow carries back.
@@ -244,6 +246,7 @@ func (c *Core) message(now clock.Time, f *transport.RecvFlow, msg []byte) {
 	if w := c.cfg.Watch; w != nil {
 		w.delivered(f, !r.loose, msg)
 	}
+	r.owner.traffic[r.kind].Received += uint64(len(msg))
 	r.owner.receiver(r.kind).Message(now, group.RecvID(handle(f.User)), msg)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync"
 	"time"
 
 	"rtmfp/group"
@@ -24,6 +23,7 @@ type TooLongError = group.TooLongError
 // Reasons for which a message was not delivered.
 var (
 	ErrNoRouting    = group.ErrRouteSpec // the groupspec does not permit directed routing
+	ErrNoNeighbor   = group.ErrRouteNone // on that side of the ring
 	ErrNoRoute      = errors.New("no route: no member there, or too many hops")
 	ErrRouteRefused = errors.New("refused: nobody listens there")
 	ErrNoAnswer     = errors.New("no answer; the message may have arrived all the same")
@@ -191,34 +191,35 @@ type ReceiveOptions struct {
 // nobody receives, such messages are refused, or go to the nearest neighbor
 // where somebody does.
 func (g *Group) Receive(ctx context.Context, options ...ReceiveOptions) iter.Seq2[Routed, error] {
-	l := &listener{arrived: make(chan struct{}, 1), nearest: true}
+	l := &listener{nearest: true, box: newMailbox[Routed](listenerQueue, listenerBytes)}
 	for _, o := range options {
 		l.nearest = !o.Exact
 	}
 	err := g.node.do(func(now clock.Time) {
 		switch {
 		case g.isDone():
-			l.end(ErrClosed)
+			l.box.end(ErrClosed)
 		case !g.spec.Routing:
-			l.end(ErrNoRouting)
+			l.box.end(ErrNoRouting)
 		default:
 			g.listeners = append(g.listeners, l)
 			g.setReceiveMode(now)
 		}
 	})
 	if err != nil {
-		l.end(err)
+		l.box.end(err)
 	}
 	stop := context.AfterFunc(ctx, func() { g.unlisten(l, ctx.Err()) })
 	return func(yield func(Routed, error) bool) {
 		defer g.unlisten(l, ErrClosed)
 		defer stop()
 		for {
-			m, err := l.next()
+			m, missed, err := l.box.next()
 			if err != nil {
 				yield(Routed{}, fmt.Errorf("receive: %w", err))
 				return
 			}
+			m.Missed = missed
 			if !yield(m, nil) {
 				return
 			}
@@ -227,7 +228,7 @@ func (g *Group) Receive(ctx context.Context, options ...ReceiveOptions) iter.Seq
 }
 
 func (g *Group) unlisten(l *listener, why error) {
-	l.end(why)
+	l.box.end(why)
 	_ = g.node.do(func(now clock.Time) {
 		if i := slices.Index(g.listeners, l); i >= 0 {
 			g.listeners = slices.Delete(g.listeners, i, i+1)
@@ -256,10 +257,10 @@ func (g *Group) takeRouted(m *group.Routed) {
 	}
 	for _, l := range g.listeners {
 		if l.nearest || m.Target == g.core.group.Address() {
-			l.add(Routed{
+			l.box.add(Routed{
 				From: PeerID(m.Origin), To: m.Target, Hops: m.Hops, Wanted: m.Request,
 				Data: slices.Clone(m.Data), id: m.ID, group: g,
-			})
+			}, len(m.Data))
 		}
 	}
 }
@@ -267,72 +268,11 @@ func (g *Group) takeRouted(m *group.Routed) {
 // listener is somebody who receives routed messages.
 type listener struct {
 	nearest bool
-	arrived chan struct{} // a token: look at the queue
-
-	mu     sync.Mutex
-	queue  []Routed
-	bytes  int
-	missed int
-	err    error
+	box     *mailbox[Routed]
 }
 
-// A listener's queue holds at most this much; what it can't take is lost to it.
+// A listener's mailbox holds at most this much.
 const (
 	listenerQueue = 4096
 	listenerBytes = 8 << 20
 )
-
-func (l *listener) add(m Routed) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err != nil {
-		return
-	}
-	if len(l.queue) >= listenerQueue || l.bytes+len(m.Data) > listenerBytes {
-		l.missed++
-		return
-	}
-	m.Missed, l.missed = l.missed, 0
-	l.queue = append(l.queue, m)
-	l.bytes += len(m.Data)
-	l.notify()
-}
-
-func (l *listener) end(why error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.err == nil {
-		l.err = why
-	}
-	l.notify()
-}
-
-func (l *listener) notify() {
-	select {
-	case l.arrived <- struct{}{}:
-	default:
-	}
-}
-
-// next waits for a message, or for the end.
-func (l *listener) next() (Routed, error) {
-	for {
-		l.mu.Lock()
-		if len(l.queue) > 0 {
-			m := l.queue[0]
-			l.queue[0] = Routed{}
-			if l.queue = l.queue[1:]; len(l.queue) == 0 {
-				l.queue = nil
-			}
-			l.bytes -= len(m.Data)
-			l.mu.Unlock()
-			return m, nil
-		}
-		err := l.err
-		l.mu.Unlock()
-		if err != nil {
-			return Routed{}, err
-		}
-		<-l.arrived
-	}
-}

@@ -28,13 +28,24 @@ type GroupStats struct {
 	Neighbors int
 	Members   int // estimate of the group's size, this node included
 	Streams   []string
+
+	Total     ServiceBytes // since Join
+	PerSecond ServiceBytes // lately, over three to six seconds
 }
 
-// Neighbor is a member that this node holds a link to.
-type Neighbor struct {
-	Peer PeerID
-	Addr netip.AddrPort
-	RTT  time.Duration
+// Bytes are those of messages, without what the transport adds.
+type Bytes struct {
+	Sent     uint64 `json:"sent"`
+	Received uint64 `json:"received"`
+}
+
+// ServiceBytes are the bytes that a group's services send and receive.
+type ServiceBytes struct {
+	Membership Bytes `json:"membership"` // of the group itself
+	Routing    Bytes `json:"routing"`    // directed routing, for others too
+	Streams    Bytes `json:"streams"`
+	Posts      Bytes `json:"posts"`
+	Records    Bytes `json:"records"` // copies between neighbors; requests are routed
 }
 
 // Delay is the distribution of the time from the publisher's Write to the

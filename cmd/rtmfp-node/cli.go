@@ -13,13 +13,14 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Group    groupCmd    `cmd:"" help:"Make and explain groupspecs, and say who may do what."`
+	Group    groupCmd    `cmd:"" help:"Make and explain groupspecs, say who may do what, and look at a group."`
 	Run      runCmd      `cmd:"" help:"Run a swarm node that relays and introduces."`
 	Publish  publishCmd  `cmd:"" help:"Publish an MPEG-TS stream to a group."`
 	Play     playCmd     `cmd:"" help:"Play a stream of a group to a file, a pipe, or over HTTP."`
 	Post     postCmd     `cmd:"" help:"Send a message to everybody in a group."`
 	Posts    postsCmd    `cmd:"" help:"Show the messages of a group."`
 	Chat     chatCmd     `cmd:"" help:"Talk in a group, line by line."`
+	Route    routeCmd    `cmd:"" help:"Send messages to whoever is nearest to an address, and take them."`
 	Record   recordCmd   `cmd:"" help:"Put and get small signed values by name."`
 	Demo     demoCmd     `cmd:"" help:"Show a whole swarm in one process, with a page to watch it."`
 	Bench    benchCmd    `cmd:"" help:"Measure the transport between two processes."`
@@ -71,6 +72,9 @@ Exit codes:
   4  the input can't be read, is not MPEG-TS, ends within a packet, or is too large
   5  an address to listen on is taken
   6  the stream did not appear in time (play --wait)
+  7  no route: no member is there, or too many hops (route send)
+  8  refused: nobody there listens (route send)
+  9  no answer came in time (route send)
 `
 
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {

@@ -9,12 +9,14 @@ import (
 	"rtmfp/group"
 )
 
-// groupCmd is the family of commands about groupspecs.
+// groupCmd is the family of commands about groupspecs and who is in a group.
 type groupCmd struct {
-	New    groupNewCmd    `cmd:"" help:"Print a new groupspec."`
-	Show   groupShowCmd   `cmd:"" help:"Explain a groupspec."`
-	Grant  groupGrantCmd  `cmd:"" help:"Permit a member to publish or post, with the group's key."`
-	Revoke groupRevokeCmd `cmd:"" help:"Evict a member, with the group's key."`
+	New       groupNewCmd       `cmd:"" help:"Print a new groupspec."`
+	Show      groupShowCmd      `cmd:"" help:"Explain a groupspec."`
+	Grant     groupGrantCmd     `cmd:"" help:"Permit a member to publish or post, with the group's key."`
+	Revoke    groupRevokeCmd    `cmd:"" help:"Evict a member, with the group's key."`
+	Members   groupMembersCmd   `cmd:"" help:"Show the members that a node knows, and how many there are about."`
+	Neighbors groupNeighborsCmd `cmd:"" help:"Show the links of a node: their role, round-trip time, age, and bytes."`
 }
 
 // groupNewCmd prints a groupspec.

@@ -150,15 +150,19 @@ func (c *recordGetCmd) Run(ctx context.Context, e *env) error {
 	}
 	for _, r := range list {
 		report := recordReport{Owner: r.Owner.String(), Sequence: r.Sequence, Ends: r.Ends.UTC()}
-		if utf8.Valid(r.Value) {
-			text := string(r.Value)
-			report.Text = &text
-		} else {
-			report.Base64 = base64.StdEncoding.EncodeToString(r.Value)
-		}
+		report.Text, report.Base64 = textOrBase64(r.Value)
 		if err := json.NewEncoder(e.stdout).Encode(report); err != nil {
 			return ended(ctx, err)
 		}
 	}
 	return nil
+}
+
+// textOrBase64 returns data as text if it is UTF-8, and otherwise in base64.
+func textOrBase64(data []byte) (text *string, encoded string) {
+	if utf8.Valid(data) {
+		s := string(data)
+		return &s, ""
+	}
+	return nil, base64.StdEncoding.EncodeToString(data)
 }

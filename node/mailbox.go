@@ -1,0 +1,84 @@
+package node
+
+import "sync"
+
+// mailbox holds what the loop has for somebody who reads it at his own pace. A
+// slow reader loses what has no room, and is told how much.
+type mailbox[T any] struct {
+	most, mostBytes int
+	arrived         chan struct{} // a token: look at what there is
+
+	mu     sync.Mutex
+	queue  []letter[T]
+	bytes  int
+	missed int
+	err    error
+}
+
+type letter[T any] struct {
+	item   T
+	bytes  int
+	missed int // lost before it
+}
+
+func newMailbox[T any](most, mostBytes int) *mailbox[T] {
+	return &mailbox[T]{most: most, mostBytes: mostBytes, arrived: make(chan struct{}, 1)}
+}
+
+// add puts in an item that counts for so many bytes.
+func (b *mailbox[T]) add(item T, bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return
+	}
+	if len(b.queue) >= b.most || b.bytes+bytes > b.mostBytes {
+		b.missed++
+		return
+	}
+	b.queue = append(b.queue, letter[T]{item, bytes, b.missed})
+	b.missed = 0
+	b.bytes += bytes
+	b.notify()
+}
+
+// end lets the reader have what there is, and then the error.
+func (b *mailbox[T]) end(why error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = why
+	}
+	b.notify()
+}
+
+func (b *mailbox[T]) notify() {
+	select {
+	case b.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// next waits for an item, or for the end. missed counts those that were lost
+// right before it.
+func (b *mailbox[T]) next() (item T, missed int, err error) {
+	for {
+		b.mu.Lock()
+		if len(b.queue) > 0 {
+			l := b.queue[0]
+			b.queue[0] = letter[T]{}
+			if b.queue = b.queue[1:]; len(b.queue) == 0 {
+				b.queue = nil
+			}
+			b.bytes -= l.bytes
+			b.mu.Unlock()
+			return l.item, l.missed, nil
+		}
+		err = b.err
+		b.mu.Unlock()
+		if err != nil {
+			return item, 0, err
+		}
+		<-b.arrived
+	}
+}
