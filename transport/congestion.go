@@ -126,10 +126,13 @@ func (c *congestion) choose(r report) law {
 
 // timeout acts on TIMEOUT_ALARM (appendix A.2, figure 24).
 func (c *congestion) timeout(loss bool, next uint64) {
-	if c.threshold == math.MaxInt32 {
-		c.threshold = c.window * 3 / 4
-	} else {
+	switch {
+	case c.threshold != math.MaxInt32:
 		c.threshold = max(c.threshold, c.window*3/4)
+	case loss:
+		// The path was never known to hold more; the RFC would have the window
+		// double again without end.
+		c.threshold = c.window * 3 / 4
 	}
 	c.accumulated = 0
 	if loss {

@@ -128,6 +128,50 @@ func TestLiveStream(t *testing.T) {
 	}
 }
 
+// A stream of 2 Mbit/s that begins on a session on which little was said until
+// then. The initial window is too small for it; slow start, at the slower rate of
+// time-critical senders, opens it within some round trips. With a threshold taken
+// from the pause it took two seconds.
+func TestLiveStreamAfterPause(t *testing.T) {
+	n, a, b := pair(t, 1)
+	n.latency = 35 * time.Millisecond
+	s, _ := n.connect(a, b)
+	send(t, open(t, s, n.now, FlowOptions{Metadata: []byte("control")}), n.now, numbered(0, 100), SendOptions{})
+	n.run(8 * time.Second) // TIMEOUT_ALARM fires with nothing outstanding
+	f := open(t, s, n.now, FlowOptions{Metadata: []byte("media"), TimeCritical: true})
+	const rate, count = 270, 5 * 270
+	var sent, delay [count + 1]time.Duration
+	b.on = func(ev Event) {
+		if ev.Kind == Message {
+			i := int(ev.Data[2])<<8 | int(ev.Data[3])
+			delay[i] = time.Duration(n.now) - sent[i]
+		}
+	}
+	for i := 1; i <= count; i++ {
+		sent[i] = time.Duration(n.now)
+		send(t, f, n.now, numbered(i, 920), SendOptions{Deadline: n.now.Add(3 * time.Second)})
+		n.run(time.Second / rate)
+	}
+	n.run(time.Second)
+	worst, settled := time.Duration(0), 0
+	for i := 1; i <= count; i++ {
+		if worst = max(worst, delay[i]); delay[i] == 0 {
+			t.Errorf("message %d did not arrive", i)
+		}
+		if delay[i] > n.latency+5*time.Millisecond {
+			settled = i
+		}
+	}
+	until := time.Duration(settled) * time.Second / rate
+	t.Logf("worst %v, delayed until %v", worst, until)
+	if most := 3 * n.latency; worst > most {
+		t.Errorf("worst delay: got %v, want at most %v", worst, most)
+	}
+	if most := 500 * time.Millisecond; until > most {
+		t.Errorf("messages wait for the window until %v, want at most %v", until, most)
+	}
+}
+
 // window is congestion control that knows no law but that of appendix A.
 type window struct{ congestion }
 

@@ -140,7 +140,8 @@ func TestRFC7016_A_1_GrowthInARoundTrip(t *testing.T) {
 // "on TimeoutNotification(WAS_LOSS): set SSTHRESH to MAX(SSTHRESH, CWND * 3/4). set
 // ACKED_BYTES_ACCUMULATOR to 0. if WAS_LOSS is true: set CWND to CWND_TIMEDOUT"
 // (figure 24), "being 1*SMSS"; otherwise the initial window, but a window that is
-// smaller is not raised. An infinite threshold is none, and becomes 3/4 of the window.
+// smaller is not raised. An infinite threshold stays infinite after a pause, so that
+// what begins after it has a slow start; after a loss it becomes 3/4 of the window.
 func TestRFC7016_A_2_Figure24(t *testing.T) {
 	const infinite = math.MaxInt32
 	for _, c := range []struct {
@@ -152,6 +153,7 @@ func TestRFC7016_A_2_Figure24(t *testing.T) {
 		{40_000, 35_000, true, 1200, 35_000},
 		{40_000, infinite, true, 1200, 30_000},
 		{40_000, 10_000, false, 12_000, 30_000},
+		{12_000, infinite, false, 12_000, infinite},
 		{5_000, 10_000, false, 5_000, 10_000},
 	} {
 		w := window{}
