@@ -185,6 +185,9 @@ func (r *run) arrive(as role) (*member, error) {
 		if r.s.Routing != nil {
 			m.group.Group().SetReceiveMode(now, group.ReceiveNearest)
 		}
+		if as == publisher && r.s.Live.Announced {
+			r.announce(now)
+		}
 		if as == viewer {
 			sub, err := m.group.Streams().Play(now, streamName, multicast.PlayConfig{AnyFrame: r.s.Live.AnyFrame})
 			if err != nil {

@@ -209,16 +209,21 @@ func (r *run) begin() {
 	if r.s.Live == nil {
 		return
 	}
+	if !r.s.Live.Announced {
+		r.net.Do(r.publisher().node, r.announce)
+	}
+	r.tell(r.publisher(), "publish", "%v in messages of %v", r.s.Live.Bitrate, r.s.Live.Message)
+	r.publish()
+}
+
+// announce opens the stream.
+func (r *run) announce(now clock.Time) {
 	p := r.publisher()
 	cfg := multicast.StreamConfig{PushLimit: r.s.Live.PushLimit, Window: time.Duration(r.s.Live.Window)}
-	r.net.Do(p.node, func(now clock.Time) {
-		var err error
-		if r.pub, err = p.group.Streams().Publish(now, streamName, cfg); err != nil {
-			r.net.Fail(p.node, "publish", err.Error())
-		}
-	})
-	r.tell(p, "publish", "%v in messages of %v", r.s.Live.Bitrate, r.s.Live.Message)
-	r.publish()
+	var err error
+	if r.pub, err = p.group.Streams().Publish(now, streamName, cfg); err != nil {
+		r.net.Fail(p.node, "publish", err.Error())
+	}
 }
 
 const streamName = "cam"

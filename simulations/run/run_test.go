@@ -49,6 +49,27 @@ func once(t *testing.T, s *scenario.Scenario, seed uint64, opts Options) *Result
 	return res
 }
 
+// Viewers of a stream that was announced have their places when it begins, and
+// nobody waits for the first message longer than it takes to get there.
+func TestAnnounced(t *testing.T) {
+	worst := func(announced string) (worst time.Duration) {
+		s := parse(t, `nodes = 8
+warmup = "4s"
+duration = "2s"
+drain = "1s"
+[network]
+geography = "flat"
+[live]
+bitrate = "100kbit/s"
+announced = `+announced)
+		once(t, s, 1, Options{Delivered: func(_ int, delay time.Duration) { worst = max(worst, delay) }})
+		return worst
+	}
+	if yes, no := worst("true"), worst("false"); yes > 100*time.Millisecond || no <= yes {
+		t.Errorf("longest delay: got %v of an announced stream and %v of another, want at most 100ms and more", yes, no)
+	}
+}
+
 // Every scenario of the library runs in its small size without breaking an
 // invariant, everybody gets in, and viewers see the stream.
 func TestSmallScenarios(t *testing.T) {

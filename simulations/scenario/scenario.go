@@ -130,6 +130,7 @@ type Live struct {
 	PublisherClass string   `toml:"publisher_class" default:"" doc:"class of the publisher and of the introducers; without it they have fast links"`
 	PushLimit      int      `toml:"push_limit" default:"0" min:"0" max:"64" doc:"copies of each slice that the publisher pushes; 0 is the node's default"`
 	Window         Duration `toml:"window" default:"8s" min:"1s" max:"10m" doc:"how long a message is worth having"`
+	Announced      bool     `toml:"announced" default:"false" doc:"the publisher announces the stream when it comes, and viewers take their places; otherwise with the first message, at the end of warmup"`
 	AnyFrame       bool     `toml:"any_frame" default:"false" doc:"viewers begin with the newest message, not with a key frame"`
 }
 

@@ -3,9 +3,12 @@
 package e2e
 
 import (
+	"runtime"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // jitter measures what the machine itself adds to every delay: by how much a
@@ -23,6 +26,7 @@ func listenJitter(t *testing.T) *jitter {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
+		runtime.LockOSThread() // which sleeps itself: the runtime's timers have a grain of 1 ms
 		for {
 			select {
 			case <-stop:
@@ -30,7 +34,8 @@ func listenJitter(t *testing.T) *jitter {
 			default:
 			}
 			began := time.Now()
-			time.Sleep(nap)
+			ts := unix.NsecToTimespec(nap.Nanoseconds())
+			_ = unix.Nanosleep(&ts, nil)
 			late := time.Since(began) - nap
 			j.mu.Lock()
 			j.late = append(j.late, float64(late.Microseconds())/1000)
@@ -42,6 +47,15 @@ func listenJitter(t *testing.T) *jitter {
 		<-stopped
 	})
 	return j
+}
+
+// take returns what was measured since the time before.
+func (j *jitter) take() []float64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	late := j.late
+	j.late = nil
+	return late
 }
 
 // show prints what was measured so far.

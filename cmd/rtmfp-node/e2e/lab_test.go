@@ -5,14 +5,15 @@ package e2e
 import (
 	"container/heap"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,31 +23,38 @@ import (
 // lab is a network of namespaces, one for each process, between which this test
 // carries every IP packet with a delay. The processes know nothing of it: they
 // have addresses of their own, and use them as on any network.
+//
+// One thread carries, before all other threads of the machine if it may, so that
+// it adds little to the delays; by how much it is late is measured.
 type lab struct {
 	delay func(from, to int) time.Duration
 	hosts []*labHost
+	end   int // an eventfd
+	done  chan struct{}
 
-	mu        sync.Mutex
-	flights   labFlights
-	seq       uint64
-	wake      chan struct{}
-	end       chan struct{}
-	tasks     sync.WaitGroup
-	forwarded atomic.Uint64
-	late      []float64 // ms by which packets were delivered too late
+	// The carrier's own until done is closed.
+	flights labFlights
+	free    [][]byte
+	carried uint64
+	lost    uint64    // that a host's interface did not take
+	late    []float64 // ms by which packets were delivered too late
 }
 
 // labHost is one namespace.
 type labHost struct {
 	addr netip.Addr
-	tun  *os.File
+	tun  int
 	runs chan func() // on its thread
 }
 
 // newLab makes the namespaces of n hosts.
 func newLab(t *testing.T, n int, delay func(from, to int) time.Duration) *lab {
 	t.Helper()
-	l := &lab{delay: delay, wake: make(chan struct{}, 1), end: make(chan struct{})}
+	l := &lab{delay: delay, done: make(chan struct{})}
+	var err error
+	if l.end, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
 	for i := range n {
 		h := &labHost{addr: netip.AddrFrom4([4]byte{10, 9, 0, byte(i + 1)}), runs: make(chan func())}
 		ready := make(chan error)
@@ -62,18 +70,28 @@ func newLab(t *testing.T, n int, delay func(from, to int) time.Duration) *lab {
 			missing(t, "network namespace: %v", err)
 		}
 		l.hosts = append(l.hosts, h)
-		l.tasks.Go(func() { l.read(i) })
 	}
-	l.tasks.Go(l.deliver)
-	t.Cleanup(func() {
-		close(l.end)
-		for _, h := range l.hosts {
-			h.tun.Close()
-			close(h.runs)
-		}
-		l.tasks.Wait()
-	})
+	go l.carry()
+	t.Cleanup(l.close)
 	return l
+}
+
+// close ends the carrier and the namespaces.
+func (l *lab) close() {
+	select {
+	case <-l.done:
+		return
+	default:
+	}
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	_, _ = unix.Write(l.end, one[:])
+	<-l.done
+	unix.Close(l.end)
+	for _, h := range l.hosts {
+		unix.Close(h.tun)
+		close(h.runs)
+	}
 }
 
 // enter puts the thread into a namespace of its own with one interface, of
@@ -99,85 +117,136 @@ func (h *labHost) enter() error {
 			return fmt.Errorf("ip %s: %w: %s", args, err, out)
 		}
 	}
-	h.tun = os.NewFile(uintptr(fd), "tun")
+	h.tun = fd
 	return nil
 }
 
-// start runs the program under test on a host.
-func (l *lab) start(t *testing.T, host int, name string, args ...string) *process {
-	t.Helper()
-	var p *process
+// on runs f on a host's thread.
+func (l *lab) on(host int, f func()) {
 	done := make(chan struct{})
-	l.hosts[host].runs <- func() {
-		defer close(done)
-		p = node(t, name, args...) // a child has the namespace of the thread that starts it
-	}
+	l.hosts[host].runs <- func() { defer close(done); f() }
 	<-done
+}
+
+// start runs the program under test on a host.
+func (l *lab) start(t *testing.T, host int, name string, args ...string) (p *process) {
+	t.Helper()
+	// A child has the namespace of the thread that starts it.
+	l.on(host, func() { p = node(t, name, args...) })
 	return p
 }
 
-// read takes what a host sends.
-func (l *lab) read(from int) {
-	buf := make([]byte, 2048)
-	for {
-		n, err := l.hosts[from].tun.Read(buf)
-		if err != nil {
-			return
-		}
-		if n < 20 || buf[0]>>4 != 4 {
-			continue
-		}
-		to := int(buf[19]) - 1
-		if binary.BigEndian.Uint32(buf[16:])>>8 != 10<<16|9<<8 || to < 0 || to >= len(l.hosts) {
-			continue
-		}
-		f := labFlight{at: time.Now().Add(l.delay(from, to)), to: to, data: append([]byte(nil), buf[:n]...)}
-		l.mu.Lock()
-		l.seq++
-		f.seq = l.seq
-		heap.Push(&l.flights, f)
-		first := l.flights[0].seq == f.seq
-		l.mu.Unlock()
-		if first {
-			select {
-			case l.wake <- struct{}{}:
-			default:
+// dropped returns how many packets the hosts' kernels have dropped: at the
+// interfaces, and for want of room in sockets.
+func (l *lab) dropped() (interfaces, sockets uint64) {
+	for i := range l.hosts {
+		l.on(i, func() {
+			// lab: then bytes, packets, errs, drop, and four others, both ways.
+			dev := procLine("/proc/thread-self/net/dev", "lab:", 0)
+			interfaces += number(dev, 3) + number(dev, 11)
+			names := procLine("/proc/thread-self/net/snmp", "Udp:", 0)
+			values := procLine("/proc/thread-self/net/snmp", "Udp:", 1)
+			for _, name := range []string{"InErrors", "SndbufErrors"} {
+				sockets += number(values, slices.Index(names, name))
+			}
+		})
+	}
+	return interfaces, sockets
+}
+
+// procLine returns the words behind a label, of the skip-th line that has it.
+func procLine(file, label string, skip int) []string {
+	b, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), label); ok {
+			if skip--; skip < 0 {
+				return strings.Fields(rest)
 			}
 		}
 	}
+	return nil
 }
 
-// deliver hands packets over when their time has come.
-func (l *lab) deliver() {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+func number(words []string, at int) uint64 {
+	if at < 0 || at >= len(words) {
+		return 0
+	}
+	n, _ := strconv.ParseUint(words[at], 10, 64)
+	return n
+}
+
+// carry takes what hosts send and hands it over when its time has come.
+func (l *lab) carry() {
+	runtime.LockOSThread() // which ends with the goroutine
+	defer close(l.done)
+	// Without the right to it, lateness will show.
+	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK}, 0)
+	fds := []unix.PollFd{{Fd: int32(l.end), Events: unix.POLLIN}}
+	for _, h := range l.hosts {
+		fds = append(fds, unix.PollFd{Fd: int32(h.tun), Events: unix.POLLIN})
+	}
 	for {
-		wait := time.Hour
-		for {
-			l.mu.Lock()
-			if len(l.flights) == 0 {
-				l.mu.Unlock()
-				break
-			}
-			late := time.Since(l.flights[0].at)
-			if late < 0 {
-				wait = -late
-				l.mu.Unlock()
-				break
-			}
-			f := heap.Pop(&l.flights).(labFlight)
-			l.late = append(l.late, float64(late.Microseconds())/1000)
-			l.mu.Unlock()
-			_, _ = l.hosts[f.to].tun.Write(f.data) // lost, as on any network
-			l.forwarded.Add(1)
+		var wait *unix.Timespec
+		if len(l.flights) > 0 {
+			ts := unix.NsecToTimespec(max(time.Until(l.flights[0].at), 0).Nanoseconds())
+			wait = &ts
 		}
-		timer.Reset(wait)
-		select {
-		case <-l.end:
+		if _, err := unix.Ppoll(fds, wait, nil); err != nil && !errors.Is(err, unix.EINTR) {
+			panic(err)
+		}
+		if fds[0].Revents != 0 {
 			return
-		case <-l.wake:
-		case <-timer.C:
 		}
+		for i := range l.hosts {
+			if fds[i+1].Revents&unix.POLLIN != 0 {
+				l.take(i)
+			}
+		}
+		l.deliver()
+	}
+}
+
+// take reads some of what a host sends.
+func (l *lab) take(from int) {
+	const some = 16 // others have sent, too
+	for range some {
+		var buf []byte
+		if last := len(l.free) - 1; last >= 0 {
+			buf, l.free = l.free[last], l.free[:last]
+		} else {
+			buf = make([]byte, 2048)
+		}
+		n, err := unix.Read(l.hosts[from].tun, buf[:cap(buf)])
+		if err != nil {
+			l.free = append(l.free, buf)
+			return
+		}
+		to := -1
+		if n >= 20 && buf[0]>>4 == 4 && binary.BigEndian.Uint32(buf[16:])>>8 == 10<<16|9<<8 {
+			to = int(buf[19]) - 1
+		}
+		if to < 0 || to >= len(l.hosts) {
+			l.free = append(l.free, buf)
+			continue
+		}
+		l.carried++
+		heap.Push(&l.flights, labFlight{at: time.Now().Add(l.delay(from, to)), seq: l.carried, to: to, data: buf[:n]})
+	}
+}
+
+// deliver hands over what is due.
+func (l *lab) deliver() {
+	for len(l.flights) > 0 {
+		late := time.Since(l.flights[0].at)
+		if late < 0 {
+			return
+		}
+		f := heap.Pop(&l.flights).(labFlight)
+		l.late = append(l.late, float64(late.Microseconds())/1000)
+		if _, err := unix.Write(l.hosts[f.to].tun, f.data); err != nil {
+			l.lost++
+		}
+		l.free = append(l.free, f.data)
 	}
 }
 

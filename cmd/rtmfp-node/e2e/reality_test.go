@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,8 +19,15 @@ import (
 	"rtmfp/simulations/scenario"
 )
 
-// maxApart is by how much the simulator may be off reality, as a part of it.
-const maxApart = 0.15
+// maxApart is by how much the simulator may be off reality, as a part of it, and
+// maxNoise how much of the simulated delay a machine may add that has other work
+// to do. A run in which it adds more says nothing, and is made again, realityTries
+// times in all.
+const (
+	maxApart     = 0.15
+	maxNoise     = 0.05
+	realityTries = 2
+)
 
 // realityRuns returns how often reality is run, each time with other lines:
 // once, or as often as RTMFP_REALITY_RUNS says. A run takes a minute, and shows
@@ -45,36 +51,80 @@ func realityRuns(t *testing.T) int {
 func TestSimulatorAgainstReality(t *testing.T) {
 	runs := realityRuns(t)
 	name, src := source(t)
+	j := listenJitter(t)
 	var real50, real95, sim50, sim95 []float64
+	noisy := 0
 	for i := range runs {
 		seed := uint64(i) + 1
-		// Messages are not known before there were some; they have no influence
-		// on where nodes are.
-		where := simulate(t, seed, len(src), 1316).where
-		l := newLab(t, len(where), func(from, to int) time.Duration {
-			a, b := where[from], where[to]
-			return realityLatency + a.LastMile + b.LastMile
-		})
-		all := realSwarm(t, l, name, src)
-		var p50, p95 float64
-		var bytes, messages uint64
-		for _, f := range all {
-			p50 += f.DelayMS.P50 / float64(len(all))
-			p95 += f.DelayMS.P95 / float64(len(all))
-			bytes, messages = bytes+f.Bytes, messages+f.Messages
+		for try := 1; ; try++ {
+			real := runReality(t, seed, j, name, src)
+			sim := simulate(t, seed, len(src), real.message)
+			noise := real.noise / sim.p50
+			show(t, "seed %d, simulator: p50 %6.1f ms, p95 %6.1f ms; the machine adds %.1f %%", seed, sim.p50, sim.p95, 100*noise)
+			if noise > maxNoise && try < realityTries {
+				show(t, "seed %d: too much else to do, once more", seed)
+				continue
+			}
+			if noise > maxNoise {
+				noisy++
+			}
+			real50, real95 = append(real50, real.p50), append(real95, real.p95)
+			sim50, sim95 = append(sim50, sim.p50), append(sim95, sim.p95)
+			break
 		}
-		l.mu.Lock()
-		late := slices.Clone(l.late)
-		l.mu.Unlock()
-		show(t, "seed %d, reality:   p50 %6.1f ms, p95 %6.1f ms; messages of %d bytes; %d packets carried, late by %.2f ms (p50), %.2f ms (p99)",
-			seed, p50, p95, bytes/max(messages, 1), l.forwarded.Load(), percentile(late, 0.5), percentile(late, 0.99))
-		sim := simulate(t, seed, len(src), int(bytes/max(messages, 1)))
-		show(t, "seed %d, simulator: p50 %6.1f ms, p95 %6.1f ms", seed, sim.p50, sim.p95)
-		real50, real95 = append(real50, p50), append(real95, p95)
-		sim50, sim95 = append(sim50, sim.p50), append(sim95, sim.p95)
 	}
-	apart(t, "delay p50", real50, sim50)
-	apart(t, "delay p95", real95, sim95)
+	wrong := apart(t, "delay p50", real50, sim50) + apart(t, "delay p95", real95, sim95)
+	switch {
+	case noisy > 0:
+		t.Fatalf("not decided: in %d of %d runs the machine had so much else to do that it added more than %.0f %% to the delay", noisy, runs, 100*maxNoise)
+	case wrong != "":
+		t.Error(wrong)
+	}
+}
+
+// swarmDelays is what came of a swarm: means over the viewers, in ms.
+type swarmDelays struct{ p50, p95 float64 }
+
+// reality is what came of ten processes.
+type reality struct {
+	swarmDelays
+	message int     // mean size
+	noise   float64 // ms that the machine adds to a delay that it need not
+}
+
+// hops is over how many nodes most messages go, the viewer included.
+const hops = 2
+
+// runReality runs the processes on the lines that the simulator gives a seed.
+func runReality(t *testing.T, seed uint64, j *jitter, name string, src []byte) reality {
+	t.Helper()
+	// Messages are not known before there were some; they have no influence
+	// on where nodes are.
+	where := simulate(t, seed, len(src), 1316).where
+	l := newLab(t, len(where), func(from, to int) time.Duration {
+		a, b := where[from], where[to]
+		return realityLatency + a.LastMile + b.LastMile
+	})
+	j.take()
+	all := realSwarm(t, l, name, src)
+	woken := j.take()
+	interfaces, sockets := l.dropped()
+	l.close()
+	var r reality
+	var bytes, messages uint64
+	for _, f := range all {
+		r.p50 += f.DelayMS.P50 / float64(len(all))
+		r.p95 += f.DelayMS.P95 / float64(len(all))
+		bytes, messages = bytes+f.Bytes, messages+f.Messages
+	}
+	r.message = int(bytes / max(messages, 1))
+	r.noise = hops * (percentile(l.late, 0.95) + percentile(woken, 0.95))
+	show(t, "seed %d, reality:   p50 %6.1f ms, p95 %6.1f ms; messages of %d bytes", seed, r.p50, r.p95, r.message)
+	show(t, "  %d packets carried, %.2f ms late (p50), %.2f (p95), %.2f (p99); a thread is woken %.2f ms late (p50), %.2f (p95), %.2f (p99)",
+		l.carried, percentile(l.late, 0.5), percentile(l.late, 0.95), percentile(l.late, 0.99),
+		percentile(woken, 0.5), percentile(woken, 0.95), percentile(woken, 0.99))
+	show(t, "  dropped: %d by the carrier, %d by interfaces, %d by sockets", l.lost, interfaces, sockets)
+	return r
 }
 
 // Times of both, in reality from the start of the introducer.
@@ -85,14 +135,16 @@ const (
 	realityLength   = 35 * time.Second // of the source
 )
 
-// simulatedSwarm is what came of a simulation: means over the viewers, in ms.
+// simulatedSwarm is what came of a simulation.
 type simulatedSwarm struct {
-	p50, p95 float64
-	where    []simrun.Where
+	swarmDelays
+	where []simrun.Where
 }
 
 func simulate(t *testing.T, seed uint64, size, message int) simulatedSwarm {
 	t.Helper()
+	// As "rtmfp-node run", the introducer relays whatever its groups carry, and as
+	// "rtmfp-node publish", the publisher announces the stream before its input begins.
 	s, err := scenario.Parse("reality.toml", fmt.Sprintf(`
 nodes = %d
 warmup = "%v"
@@ -106,8 +158,17 @@ last_mile = ["1ms", "10ms"]
 [arrivals]
 over = "%v"
 [live]
+publisher_class = "server"
+announced = true
 bitrate = %d
 message = %d
+[[class]]
+name = "server"
+share = 0
+relay_all = true
+[[class]]
+name = "viewer"
+share = 1
 `, viewerCount+2, realityWarmup, realityLength, realityLatency, realityArrivals, int64(float64(size)*8/realityLength.Seconds()), message), "")
 	if err != nil {
 		t.Fatal(err)
@@ -205,14 +266,22 @@ func realSwarm(t *testing.T, l *lab, name string, src []byte) []figures {
 	return all
 }
 
-// apart compares the medians over the runs, lest one run decides in which the
-// machine was busy.
-func apart(t *testing.T, what string, reality, simulator []float64) {
+// apart compares the means over the runs, and returns what is wrong.
+func apart(t *testing.T, what string, reality, simulator []float64) string {
 	t.Helper()
-	real, sim := percentile(reality, 0.5), percentile(simulator, 0.5)
+	real, sim := mean(reality), mean(simulator)
 	off := sim/real - 1
 	show(t, "%s: reality %.1f ms, simulator %.1f ms, %+.1f %%", what, real, sim, 100*off)
-	if !(math.Abs(off) <= maxApart) {
-		t.Errorf("%s: got %.1f ms simulated, %.1f ms in reality: %+.1f %% apart, want at most %.0f %%", what, sim, real, 100*off, 100*maxApart)
+	if math.Abs(off) <= maxApart {
+		return ""
 	}
+	return fmt.Sprintf("%s: got %.1f ms simulated, %.1f ms in reality: %+.1f %% apart, want at most %.0f %%\n", what, sim, real, 100*off, 100*maxApart)
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
 }
