@@ -1,0 +1,423 @@
+package replication
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"rtmfp/group"
+	"rtmfp/internal/clock"
+)
+
+// network is a world of Services on virtual time. Each node has an uplink,
+// which the flows that have something to send share evenly, and a downlink that
+// is as wide as it takes.
+type network struct {
+	t      testing.TB
+	now    clock.Time
+	rng    *rand.Rand
+	events []event
+	seq    uint64
+	nodes  []*testNode
+	delay  time.Duration // one way, between any two
+}
+
+type event struct {
+	at   clock.Time
+	seq  uint64
+	node *testNode
+	fn   func()
+}
+
+func (w *network) push(e event) {
+	w.seq++
+	e.seq = w.seq
+	w.events = append(w.events, e)
+	for i := len(w.events) - 1; i > 0; {
+		p := (i - 1) / 2
+		if w.less(p, i) {
+			break
+		}
+		w.events[p], w.events[i] = w.events[i], w.events[p]
+		i = p
+	}
+}
+
+func (w *network) less(i, j int) bool {
+	a, b := &w.events[i], &w.events[j]
+	return a.at < b.at || a.at == b.at && a.seq < b.seq
+}
+
+func (w *network) pop() event {
+	top, last := w.events[0], len(w.events)-1
+	w.events[0] = w.events[last]
+	w.events[last] = event{}
+	w.events = w.events[:last]
+	for i := 0; ; {
+		c := 2*i + 1
+		if c >= last {
+			break
+		}
+		if c+1 < last && w.less(c+1, c) {
+			c++
+		}
+		if w.less(i, c) {
+			break
+		}
+		w.events[i], w.events[c] = w.events[c], w.events[i]
+		i = c
+	}
+	return top
+}
+
+func (w *network) after(d time.Duration, fn func()) { w.push(event{at: w.now.Add(d), fn: fn}) }
+
+// run lets the world go on for d, or until done says so.
+func (w *network) run(d time.Duration, done func() bool) {
+	w.t.Helper()
+	end := w.now.Add(d)
+	for len(w.events) > 0 && w.events[0].at <= end {
+		if done != nil && done() {
+			return
+		}
+		e := w.pop()
+		w.now = e.at
+		switch {
+		case e.fn != nil:
+			e.fn()
+		case !e.node.dead && e.node.wakeAt == e.at:
+			e.node.wakeAt = clock.Never
+			e.node.turn()
+		}
+	}
+	w.now = end
+}
+
+type testNode struct {
+	w      *network
+	no     int
+	peer   group.PeerID
+	svc    *Service
+	c      *Collection
+	dead   bool
+	wakeAt clock.Time
+	links  []*testLink // by id-1
+	flows  []*testFlow // by id-1
+	recvs  []*testRecv // by id-1
+
+	uplink  int // bytes per second; 0: no limit
+	active  []*testFlow
+	shareAt clock.Time
+	shareNo int
+
+	bad      bool // sends wrong objects
+	deny     func(i uint64) bool
+	onGot    func(i uint64, data []byte)
+	wrong    int
+	finished clock.Time
+	left     int
+}
+
+type testLink struct {
+	far   *testNode
+	farID group.LinkID
+	up    bool
+}
+
+// testFlow is a flow of messages to one neighbor.
+type testFlow struct {
+	n     *testNode
+	id    group.FlowID
+	link  *testLink
+	recv  group.RecvID // there
+	queue []testMessage
+	bytes int
+	bulk  bool
+}
+
+type testMessage struct {
+	data    []byte
+	left    float64
+	receipt bool
+}
+
+type testRecv struct {
+	dead bool
+	from *testFlow
+}
+
+func newNetwork(t testing.TB, seed uint64) *network {
+	return &network{t: t, rng: rand.New(rand.NewPCG(seed, 3)), delay: 10 * time.Millisecond}
+}
+
+func (w *network) add(cfg Config, uplink int) *testNode {
+	n := &testNode{w: w, no: len(w.nodes), wakeAt: clock.Never, uplink: uplink, finished: clock.Never}
+	binary.BigEndian.PutUint64(n.peer[:], w.rng.Uint64())
+	cfg.Rand = rand.New(rand.NewPCG(w.rng.Uint64(), 1))
+	n.svc = New(cfg, n)
+	w.nodes = append(w.nodes, n)
+	return n
+}
+
+func (n *testNode) open(id CollectionID, strategy Strategy) *Collection {
+	n.w.t.Helper()
+	c, err := n.svc.Open(n.w.now, id, strategy)
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	n.c = c
+	return c
+}
+
+func (w *network) linked(a, b *testNode) bool {
+	return slices.ContainsFunc(a.links, func(l *testLink) bool { return l.up && l.far == b })
+}
+
+// link makes two nodes neighbors, if they are not.
+func (w *network) link(a, b *testNode) {
+	if a == b || w.linked(a, b) {
+		return
+	}
+	la, lb := &testLink{far: b, up: true}, &testLink{far: a, up: true}
+	a.links, b.links = append(a.links, la), append(b.links, lb)
+	la.farID, lb.farID = group.LinkID(len(b.links)), group.LinkID(len(a.links))
+	a.svc.NeighborUp(w.now, group.LinkID(len(a.links)), Member{Peer: b.peer, Session: 1})
+	b.svc.NeighborUp(w.now, group.LinkID(len(b.links)), Member{Peer: a.peer, Session: 1})
+	a.turn()
+	b.turn()
+}
+
+// mesh links every node with at least so many others at random.
+func (w *network) mesh(degree int) {
+	for _, n := range w.nodes {
+		for tries := 0; tries < 1000 && n.degree() < min(degree, len(w.nodes)-1); tries++ {
+			w.link(n, w.nodes[w.rng.IntN(len(w.nodes))])
+		}
+	}
+}
+
+func (n *testNode) degree() (d int) {
+	for _, l := range n.links {
+		if l.up {
+			d++
+		}
+	}
+	return d
+}
+
+// die takes a node away without a word; its neighbors notice after a while.
+func (n *testNode) die() {
+	n.dead = true
+	for _, l := range n.links {
+		if l.up {
+			far, id := l.far, l.farID
+			n.w.after(500*time.Millisecond, func() { far.drop(id) })
+		}
+	}
+}
+
+func (n *testNode) drop(id group.LinkID) {
+	if l := n.links[id-1]; l.up {
+		l.up = false
+		n.svc.NeighborDown(n.w.now, id)
+		n.settle()
+		n.active = slices.DeleteFunc(n.active, func(f *testFlow) bool { return f.link == l })
+		n.share()
+		n.turn()
+	}
+}
+
+// object is what index i has in it.
+func object(i uint64, size int) []byte {
+	b := make([]byte, size)
+	for k := range b {
+		b[k] = byte(i + uint64(k))
+	}
+	binary.BigEndian.PutUint64(b, i)
+	return b
+}
+
+const objectSize = 64
+
+// turn does what a driver does: hands out what happened and sets the alarm.
+func (n *testNode) turn() {
+	if n.dead {
+		return
+	}
+	for {
+		n.svc.Advance(n.w.now)
+		any := false
+		for ev, ok := n.svc.NextEvent(); ok; ev, ok = n.svc.NextEvent() {
+			any = true
+			n.handle(ev)
+		}
+		if !any && n.svc.Deadline() > n.w.now {
+			break
+		}
+	}
+	if d := n.svc.Deadline(); d < n.wakeAt {
+		n.wakeAt = d
+		n.w.push(event{at: d, node: n})
+	}
+}
+
+func (n *testNode) handle(ev Event) {
+	now := n.w.now
+	switch ev.Kind {
+	case Requested:
+		if n.deny != nil && n.deny(ev.Index) {
+			must(n.w.t, n.svc.Deny(now, ev.Request))
+			return
+		}
+		data := object(ev.Index, objectSize)
+		if n.bad {
+			data[objectSize-1]++
+		}
+		must(n.w.t, n.svc.Answer(now, ev.Request, data))
+	case Fetched:
+		if !slices.Equal(ev.Data, object(ev.Index, objectSize)) {
+			n.wrong++
+			ev.Collection.Bad(now, ev.Index, ev.Link)
+			return
+		}
+		if ev.Collection.Has(ev.Index) {
+			n.w.t.Errorf("node %d got object %d again", n.no, ev.Index)
+		}
+		if n.onGot != nil {
+			n.onGot(ev.Index, ev.Data)
+		}
+		must(n.w.t, ev.Collection.AddHave(now, Range{ev.Index, ev.Index + 1}))
+		if ev.Collection.Want() == 0 {
+			n.finished = now
+		}
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// What follows is Flows.
+
+func (n *testNode) OpenFlow(now clock.Time, link group.LinkID, metadata []byte, reply group.RecvID, class group.Class) group.FlowID {
+	l := n.links[link-1]
+	if !l.up {
+		return 0
+	}
+	f := &testFlow{n: n, id: group.FlowID(len(n.flows) + 1), link: l, bulk: class == group.ClassBulk}
+	n.flows = append(n.flows, f)
+	far := l.far
+	far.recvs = append(far.recvs, &testRecv{from: f})
+	f.recv = group.RecvID(len(far.recvs))
+	meta := slices.Clone(metadata)
+	n.w.after(n.w.delay, func() {
+		if !far.dead && far.svc.FlowOpened(n.w.now, l.farID, f.recv, meta) == group.Reject {
+			far.recvs[f.recv-1].dead = true
+		}
+	})
+	return f.id
+}
+
+func (n *testNode) RejectFlow(now clock.Time, recv group.RecvID) { n.recvs[recv-1].dead = true }
+
+func (n *testNode) Send(now clock.Time, flow group.FlowID, msg []byte, deadline clock.Time) {
+	n.queue(flow, msg, false)
+}
+
+func (n *testNode) SendReceipt(now clock.Time, flow group.FlowID, msg []byte) {
+	n.queue(flow, msg, true)
+}
+
+func (n *testNode) Backlog(flow group.FlowID) int { return n.flows[flow-1].bytes }
+
+func (n *testNode) RTT(link group.LinkID) time.Duration { return 2 * n.w.delay }
+
+// weight is what a message takes of the uplink. Objects count as blocks of a
+// file, all of one size, and everything else counts as nothing.
+const weight = 64 << 10
+
+func (n *testNode) queue(flow group.FlowID, msg []byte, receipt bool) {
+	f := n.flows[flow-1]
+	m := testMessage{data: slices.Clone(msg), receipt: receipt}
+	if !f.bulk || n.uplink == 0 {
+		n.deliver(f, m)
+		return
+	}
+	n.settle()
+	m.left = weight
+	f.queue = append(f.queue, m)
+	f.bytes += weight
+	if len(f.queue) == 1 {
+		n.active = append(n.active, f)
+	}
+	n.share()
+}
+
+// settle counts what the flows have sent since it was called last.
+func (n *testNode) settle() {
+	if len(n.active) > 0 {
+		part := float64(n.w.now.Sub(n.shareAt)) / 1e9 * float64(n.uplink) / float64(len(n.active))
+		for _, f := range n.active {
+			f.queue[0].left -= part
+		}
+	}
+	n.shareAt = n.w.now
+}
+
+// share plans when the next message of a flow is through.
+func (n *testNode) share() {
+	n.shareNo++
+	if len(n.active) == 0 {
+		return
+	}
+	least := n.active[0].queue[0].left
+	for _, f := range n.active {
+		least = min(least, f.queue[0].left)
+	}
+	no := n.shareNo
+	d := time.Duration(max(0, least)*float64(len(n.active))/float64(n.uplink)*1e9) + 1
+	n.w.after(d, func() {
+		if n.dead || no != n.shareNo {
+			return
+		}
+		n.settle()
+		for _, f := range slices.Clone(n.active) {
+			if f.queue[0].left > 0.5 {
+				continue
+			}
+			m := f.queue[0]
+			f.queue = f.queue[1:]
+			f.bytes -= weight
+			if len(f.queue) == 0 {
+				n.active = slices.DeleteFunc(n.active, func(x *testFlow) bool { return x == f })
+			}
+			n.deliver(f, m)
+		}
+		n.share()
+	})
+}
+
+// deliver carries a message to the far end, and its receipt back.
+func (n *testNode) deliver(f *testFlow, m testMessage) {
+	far := f.link.far
+	n.w.after(n.w.delay, func() {
+		if far.dead || !far.links[f.link.farID-1].up || far.recvs[f.recv-1].dead {
+			return
+		}
+		far.svc.Message(n.w.now, f.recv, m.data)
+		far.turn()
+		if m.receipt {
+			n.w.after(n.w.delay, func() {
+				if !n.dead && f.link.up {
+					n.svc.Receipt(n.w.now, f.id)
+					n.turn()
+				}
+			})
+		}
+	})
+}
