@@ -45,6 +45,7 @@ type Collection struct {
 
 	have, want Set
 	free       Set // wanted and not asked for
+	fresh      Set // of have, not sent to anybody yet
 	came, went Set // of have, not told yet
 	listed     bool
 	closed     bool
@@ -65,7 +66,7 @@ func (s *Service) Open(now clock.Time, id CollectionID, strategy Strategy) (*Col
 		return nil, fmt.Errorf("%w, %d at most", ErrTooMany, s.cfg.MaxCollections)
 	}
 	s.lastNumber++
-	c := &Collection{s: s, id: id, number: s.lastNumber, strategy: strategy, size: 64 << 10,
+	c := &Collection{s: s, id: id, number: s.lastNumber, strategy: strategy,
 		told: map[group.LinkID]bool{}, asked: map[uint64]*ask{}}
 	s.collections[id] = c
 	for _, n := range s.neighbors {
@@ -140,6 +141,7 @@ func (c *Collection) AddHave(now clock.Time, r Range) error {
 		return nil
 	}
 	c.have.Add(r)
+	c.fresh.Add(r)
 	c.went.Remove(r)
 	c.came.Add(r)
 	c.dropWant(now, r)
@@ -166,6 +168,7 @@ func (c *Collection) RemoveHave(now clock.Time, r Range) error {
 	}
 	c.came.Remove(r)
 	c.have.Remove(r)
+	c.fresh.Remove(r)
 	c.changed(now)
 	return nil
 }
@@ -202,7 +205,11 @@ func (c *Collection) AddWant(now clock.Time, r Range) error {
 			c.s.tellOpen(now, n, c)
 		}
 	}
-	c.s.hungry = true
+	for _, it := range c.sources {
+		if _, ok := nextBoth(&it.has, &c.free, 0); ok {
+			c.s.beKeen(now, it.n)
+		}
+	}
 	return nil
 }
 

@@ -95,11 +95,14 @@ const (
 	// feedBytes is what waits in the transport for a neighbor at most, when
 	// another object is sent to it.
 	feedBytes = 128 << 10
-	// stallTime is the least time after which a request without an answer is
-	// made to another neighbor, too, and stallFactor the multiple of what
-	// that neighbor's answers use to take.
+	// stallTime is the time after which a request without an answer is made
+	// to another neighbor, too, when it is not known how long answers take
+	// there; stallFactor the multiple of what they use to take, between the
+	// other two.
 	stallTime   = 2 * time.Second
 	stallFactor = 4
+	stallLeast  = 500 * time.Millisecond
+	stallMost   = 30 * time.Second
 	// banTime is how long a neighbor that sent a bad object or a malformed
 	// message is not dealt with.
 	banTime = time.Minute
@@ -117,6 +120,8 @@ const (
 	checkPeriod = 500 * time.Millisecond
 	// rateTime is the least time over which a neighbor's rate is measured.
 	rateTime = 20 * time.Millisecond
-	// stallMost is the time after which any request has stalled.
-	stallMost = 30 * time.Second
+	// maxCredit is what a neighbor gives at once at most.
+	maxCredit = 1024
+	// creditTime is how long a neighbor may leave credit unused.
+	creditTime = 2 * time.Second
 )

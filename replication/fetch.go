@@ -22,18 +22,22 @@ type ask struct {
 
 // fetching is what this node knows of a neighbor that it fetches from.
 type fetching struct {
-	asked  []*ask // without an answer, oldest first
-	serial uint64
-	turn   int // of the collections that are fetched from it
+	asked   []*ask        // without an answer, oldest first
+	serial  uint64        // of the last request, or the last that was passed
+	credit  uint64        // up to which it may ask
+	keen    bool          // it was told that something of it could be used
+	hints   []hint        // what it would have asked for
+	next    int           // of the collections that are fetched from it
+	latency time.Duration // of its answers lately
 
-	rate      float64 // objects per second lately, while it had requests
-	since     clock.Time
-	arrived   int
-	lastCame  clock.Time
 	batch     []byte // request under way
 	batchSize int
 	batchOf   uint64
 }
+
+// hint is an object that a neighbor would rather send than another: it has not
+// sent it to anybody, and few have it.
+type hint struct{ number, index uint64 }
 
 // denial is an object that a neighbor denied, and until when it is not asked
 // for it again.
@@ -42,29 +46,23 @@ type denial struct {
 	until clock.Time
 }
 
+// retry is an object that was denied and may be asked for again.
+type retry struct {
+	at    clock.Time
+	c     *Collection
+	index uint64
+}
+
 // maxDenials bounds what is remembered of one neighbor and collection.
 const maxDenials = 64
 
-// window returns how many requests keep a neighbor busy: one, and those that
-// it answers in a round trip and half of one, so that it may become faster.
-func (s *Service) window(n *neighbor) int {
-	d := (s.flows.RTT(n.link) + rateSlack).Seconds()
-	return min(1+int(1.5*n.rate*d), s.cfg.MaxAsked)
-}
-
-// fetch asks neighbors for objects that are wanted.
+// fetch asks neighbors that have given credit for objects that are wanted.
 func (s *Service) fetch(now clock.Time) {
-	if len(s.wanting) == 0 {
-		return
-	}
 	if s.held > s.cfg.MaxHeld || len(s.events)-s.head > s.cfg.MaxEvents {
 		return // NextEvent brings it back
 	}
 	for _, n := range s.neighbors {
-		if n.banned > now || len(n.interests) == 0 {
-			continue
-		}
-		for len(n.asked) < s.window(n) {
+		for n.serial < n.credit {
 			if !s.down.ready(now) {
 				s.arm(&s.refill, s.down.when(now))
 				s.sendBatch(now, n)
@@ -72,6 +70,10 @@ func (s *Service) fetch(now clock.Time) {
 			}
 			it, index, ok := s.choose(now, n)
 			if !ok {
+				// Somebody else may have the credit.
+				n.serial, n.keen, n.hints = n.credit, false, nil
+				s.sendBatch(now, n)
+				s.sendControl(now, n, element.AppendVLU(append(s.scratch[:0], msgPass), n.serial))
 				break
 			}
 			s.ask(now, it, index)
@@ -80,28 +82,52 @@ func (s *Service) fetch(now clock.Time) {
 	}
 }
 
+// beKeen tells a neighbor that something of what it has could be used.
+func (s *Service) beKeen(now clock.Time, n *neighbor) {
+	if !n.keen && n.banned <= now {
+		n.keen = true
+		s.sendControl(now, n, append(s.scratch[:0], msgKeen))
+	}
+}
+
+// onCredit takes that more objects may be asked for.
+func (s *Service) onCredit(n *neighbor, b []byte) bool {
+	total, i := element.ConsumeVLU(b)
+	if i == 0 || total > n.credit && total-n.credit > maxCredit {
+		return false
+	}
+	n.credit = max(n.credit, total)
+	for b = b[i:]; len(b) > 0; {
+		number, j := element.ConsumeVLU(b)
+		index, k := element.ConsumeVLU(b[j:])
+		if j == 0 || k == 0 || len(n.hints) == maxCredit {
+			return false
+		}
+		n.hints = append(n.hints, hint{number, index})
+		b = b[j+k:]
+	}
+	s.hungry = true
+	return true
+}
+
 // choose returns what to ask a neighbor for.
 func (s *Service) choose(now clock.Time, n *neighbor) (*interest, uint64, bool) {
+	for len(n.hints) > 0 {
+		h := n.hints[0]
+		n.hints = n.hints[1:]
+		it := n.byNumber[h.number]
+		if it == nil || it.c == nil || it.c.strategy != RarestFirst || !it.has.Has(h.index) || !it.c.free.Has(h.index) || !it.mayAsk(now, h.index) {
+			continue
+		}
+		return it, h.index, true
+	}
 	for k := range n.interests {
-		it := n.interests[(n.turn+k)%len(n.interests)]
+		it := n.interests[(n.next+k)%len(n.interests)]
 		if it.c == nil || it.has.Empty() {
 			continue
 		}
 		if i, ok := it.c.pick(now, it); ok {
-			n.turn = (n.turn + k + 1) % len(n.interests)
-			return it, i, true
-		}
-	}
-	if len(n.asked) > 0 {
-		return nil, 0, false
-	}
-	// It has nothing to do, and nothing is left to be asked for: what others
-	// have been asked for may come sooner from here.
-	for _, it := range n.interests {
-		if it.c == nil || it.has.Empty() || !it.c.free.Empty() {
-			continue
-		}
-		if i, ok := it.c.pickAsked(now, it); ok {
+			n.next = (n.next + k + 1) % len(n.interests)
 			return it, i, true
 		}
 	}
@@ -143,31 +169,6 @@ func (c *Collection) pick(now clock.Time, it *interest) (uint64, bool) {
 	return best, found
 }
 
-// pickAsked chooses among the objects that others were asked for: that for
-// which an answer is due the longest.
-func (c *Collection) pickAsked(now clock.Time, it *interest) (uint64, bool) {
-	var best *ask
-	for _, m := range c.sources {
-		for _, a := range m.n.asked {
-			if a.c != c || !it.has.Has(a.index) || !it.mayAsk(now, a.index) {
-				continue
-			}
-			first := c.asked[a.index]
-			if first.next != nil || now.Sub(first.at) < c.s.flows.RTT(m.n.link)+rateSlack {
-				continue
-			}
-			if best == nil || first.at < best.at {
-				best = first
-			}
-			break
-		}
-	}
-	if best == nil {
-		return 0, false
-	}
-	return best.index, true
-}
-
 // mayAsk reports whether the neighbor may be asked for an object: it was not
 // asked already, and has not denied it lately.
 func (it *interest) mayAsk(now clock.Time, i uint64) bool {
@@ -194,9 +195,6 @@ func (s *Service) ask(now clock.Time, it *interest, index uint64) {
 		first.next, a.next = a, first.next
 	} else {
 		c.asked[index] = a
-	}
-	if len(n.asked) == 0 {
-		n.since, n.arrived = now, 0
 	}
 	n.asked = append(n.asked, a)
 	c.free.Remove(Range{index, index + 1})
@@ -242,8 +240,12 @@ func (s *Service) onObject(now clock.Time, n *neighbor, msg []byte) bool {
 	}
 	a := n.asked[at]
 	c := a.c
-	s.came(now, n)
-	s.unaskOne(a)
+	if d := now.Sub(a.at); n.latency == 0 {
+		n.latency = d
+	} else {
+		n.latency += (d - n.latency) / 8
+	}
+	s.unaskOne(now, a)
 	for other := c.asked[a.index]; other != nil; other = c.asked[a.index] {
 		s.cancel(now, other)
 	}
@@ -264,28 +266,11 @@ func (s *Service) onObject(now clock.Time, n *neighbor, msg []byte) bool {
 	return true
 }
 
-// came measures how fast a neighbor answers while it has something to do.
-func (s *Service) came(now clock.Time, n *neighbor) {
-	n.arrived++
-	elapsed := now.Sub(n.since)
-	if elapsed < max(s.flows.RTT(n.link), rateTime) && n.arrived < 256 {
-		return
-	}
-	r := float64(n.arrived) / max(elapsed, time.Millisecond).Seconds()
-	if n.rate == 0 {
-		n.rate = r
-	} else {
-		n.rate = (n.rate + r) / 2
-	}
-	n.since, n.arrived = now, 0
-}
-
 // onDeny takes that requests are not answered.
 func (s *Service) onDeny(now clock.Time, n *neighbor, b []byte) bool {
 	if len(b) == 0 {
 		return false
 	}
-	reason := b[0]
 	for b = b[1:]; len(b) > 0; {
 		serial, i := element.ConsumeVLU(b)
 		if i == 0 {
@@ -301,14 +286,12 @@ func (s *Service) onDeny(now clock.Time, n *neighbor, b []byte) bool {
 		if it := n.interestOf(a.c.id); it != nil {
 			it.deny(a.index, now.Add(denyTime))
 		}
-		if reason == denyFull {
-			n.rate /= 2
-		}
 		c, index := a.c, a.index
-		s.unaskOne(a)
+		s.unaskOne(now, a)
 		if c.asked[index] == nil {
 			s.emit(Event{Kind: Failed, Collection: c, Index: index, Link: n.link, Peer: n.Peer})
-			s.arm(&s.refill, now.Add(denyTime)) // it may be asked for here again then
+			s.retry = append(s.retry, retry{now.Add(denyTime), c, index})
+			s.arm(&s.check, now.Add(denyTime))
 		}
 		s.hungry = true
 	}
@@ -324,7 +307,7 @@ func (it *interest) deny(i uint64, until clock.Time) {
 
 // unaskOne forgets a request. Unless another neighbor was asked for it, too,
 // the object may be asked for again if it is still wanted.
-func (s *Service) unaskOne(a *ask) {
+func (s *Service) unaskOne(now clock.Time, a *ask) {
 	n, c := a.n, a.c
 	n.asked = slices.DeleteFunc(n.asked, func(x *ask) bool { return x == a })
 	if c.asked[a.index] == a {
@@ -334,7 +317,7 @@ func (s *Service) unaskOne(a *ask) {
 		}
 		delete(c.asked, a.index)
 		if c.want.Has(a.index) {
-			c.free.Add(Range{a.index, a.index + 1})
+			c.release(now, a.index)
 		}
 		return
 	}
@@ -346,18 +329,28 @@ func (s *Service) unaskOne(a *ask) {
 	}
 }
 
-// unask forgets all requests to a neighbor.
-func (s *Service) unask(n *neighbor) {
-	for len(n.asked) > 0 {
-		s.unaskOne(n.asked[len(n.asked)-1])
+// release has an object asked for of anybody who has it.
+func (c *Collection) release(now clock.Time, i uint64) {
+	c.free.Add(Range{i, i + 1})
+	for _, it := range c.sources {
+		if it.has.Has(i) && it.mayAsk(now, i) {
+			c.s.beKeen(now, it.n)
+		}
 	}
-	n.batchSize = 0
+}
+
+// unask forgets all requests to a neighbor.
+func (s *Service) unask(now clock.Time, n *neighbor) {
+	for len(n.asked) > 0 {
+		s.unaskOne(now, n.asked[len(n.asked)-1])
+	}
+	n.fetching = fetching{}
 }
 
 // cancel takes a request back.
 func (s *Service) cancel(now clock.Time, a *ask) {
 	n := a.n
-	s.unaskOne(a)
+	s.unaskOne(now, a)
 	s.sendBatch(now, n)
 	s.stats.Canceled++
 	s.sendControl(now, n, element.AppendVLU(append(s.scratch[:0], msgCancel), a.serial))
@@ -366,26 +359,30 @@ func (s *Service) cancel(now clock.Time, a *ask) {
 // lookForStalls has objects asked for elsewhere that a neighbor owes for far
 // longer than its answers use to take.
 func (s *Service) lookForStalls(now clock.Time) {
-	asked := false
+	for len(s.retry) > 0 && s.retry[0].at <= now {
+		r := s.retry[0]
+		s.retry = s.retry[1:]
+		if !r.c.closed && r.c.free.Has(r.index) {
+			r.c.release(now, r.index)
+		}
+	}
+	asked := len(s.retry) > 0
 	for _, n := range s.neighbors {
 		for _, a := range n.asked {
 			asked = true
 			if a.stalled || a.next != nil || a.c.asked[a.index] != a {
 				continue
 			}
-			patience := stallTime + s.flows.RTT(n.link)
-			if n.rate > 0 {
-				patience = max(patience, time.Duration(stallFactor*float64(time.Second)/n.rate))
+			patience := stallTime
+			if n.latency > 0 {
+				patience = max(stallLeast, stallFactor*n.latency)
 			}
-			patience = min(patience, stallMost)
-			if now.Sub(a.at) < patience {
+			if now.Sub(a.at) < min(patience, stallMost) {
 				continue
 			}
 			a.stalled = true
-			n.rate /= 2
 			s.stats.Stalled++
-			a.c.free.Add(Range{a.index, a.index + 1})
-			s.hungry = true
+			a.c.release(now, a.index)
 		}
 	}
 	if asked {

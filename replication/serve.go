@@ -25,18 +25,39 @@ type request struct {
 	index  uint64
 	serial uint64
 	id     RequestID // once the application has it
+	size   int       // that it was taken to have
 }
 
 // serving is what this node owes a neighbor.
 type serving struct {
-	waiting  []*request // not handed to the application yet
-	open     []*request // handed to it
-	sending  int        // objects that have been sent and have not arrived
-	servedAt uint64     // turn in which it was served last
+	waiting []*request // not handed to the application yet
+	open    []*request // handed to it
+	sending int        // objects that have been sent and have not arrived
+
+	wants     bool   // it is keen on something
+	granted   uint64 // serial up to which it may ask
+	used      uint64 // up to which it has, or has passed
+	grantedAt clock.Time
+	turn      uint64 // in which it was given credit last
+	owed      bool   // it was not told of the last
+	hinted    []hinted
+
+	rate    float64 // objects per second that it took lately
+	since   clock.Time
+	arrived int
 }
 
 // busy reports whether a neighbor takes up a slot.
-func (v *serving) busy() bool { return len(v.open)+v.sending > 0 }
+func (n *neighbor) busy() bool {
+	return n.granted > n.used || len(n.waiting)+len(n.open)+n.sending > 0
+}
+
+// hinted is an object that a neighbor was told to ask for.
+type hinted struct {
+	c     *Collection
+	index uint64
+	told  bool
+}
 
 // onRequest takes requests for objects.
 func (s *Service) onRequest(now clock.Time, n *neighbor, number uint64, b []byte) bool {
@@ -53,6 +74,7 @@ func (s *Service) onRequest(now clock.Time, n *neighbor, number uint64, b []byte
 		}
 		b = b[i+j:]
 		s.stats.Requests++
+		n.used = max(n.used, serial)
 		if c == nil || !c.have.Has(index) {
 			denied = element.AppendVLU(denied, serial)
 			continue
@@ -63,6 +85,8 @@ func (s *Service) onRequest(now clock.Time, n *neighbor, number uint64, b []byte
 			continue
 		}
 		n.waiting = append(n.waiting, &request{n: n, c: c, index: index, serial: serial})
+		c.fresh.Remove(Range{index, index + 1})
+		n.unhint(c, index)
 	}
 	if len(denied) > 0 {
 		s.sendControl(now, n, append(append(s.scratch[:0], msgDeny, denyByApplication), denied...))
@@ -107,46 +131,109 @@ func (s *Service) onCancel(n *neighbor, b []byte) bool {
 	return true
 }
 
-// serve hands requests to the application as fast as the neighbors take the
-// answers.
+// onKeen takes that a neighbor could use something.
+func (s *Service) onKeen(n *neighbor) {
+	n.serving.wants = true
+	s.hungry = true
+}
+
+// onPass takes that a neighbor will not use its credit.
+func (s *Service) onPass(n *neighbor, b []byte) bool {
+	serial, i := element.ConsumeVLU(b)
+	if i == 0 {
+		return false
+	}
+	n.used = max(n.used, min(serial, n.granted))
+	n.serving.wants = false
+	n.unhint(nil, 0)
+	s.hungry = true
+	return true
+}
+
+// unhint ends the oldest hint, which a request has answered, or all: an object
+// that was not asked for may be hinted at to others.
+func (n *neighbor) unhint(c *Collection, index uint64) {
+	for len(n.hinted) > 0 {
+		h := n.hinted[0]
+		n.hinted = n.hinted[1:]
+		if h.c == c && h.index == index {
+			return
+		}
+		if h.c.have.Has(h.index) {
+			h.c.fresh.Add(Range{h.index, h.index + 1})
+		}
+		if c != nil {
+			return
+		}
+	}
+}
+
+// hint chooses an object for a neighbor that has not been sent to anybody.
+func (s *Service) hint(n *neighbor) {
+	for _, it := range n.interests {
+		c := it.c
+		if c == nil || !it.wants || c.fresh.Empty() {
+			continue
+		}
+		lo, _ := c.fresh.Next(0)
+		hi := c.fresh.end()
+		best, least, found := uint64(0), 0, false
+		for range candidates {
+			i, ok := c.fresh.Next(lo + s.cfg.Rand.Uint64N(hi-lo))
+			if !ok || it.has.Has(i) {
+				continue
+			}
+			if copies := c.Copies(i); !found || copies < least {
+				best, least, found = i, copies, true
+			}
+		}
+		if found {
+			c.fresh.Remove(Range{best, best + 1})
+			n.hinted = append(n.hinted, hinted{c: c, index: best})
+			return
+		}
+	}
+}
+
+// serve gives credit to neighbors that can use something, so that what they
+// ask for next is chosen when it can be sent soon, and hands their requests to
+// the application as fast as they take the answers.
 func (s *Service) serve(now clock.Time) {
 	for len(s.events)-s.head <= s.cfg.MaxEvents {
 		n := s.nextServed()
 		if n == nil {
-			return
+			break
 		}
 		if !s.up.ready(now) {
 			s.arm(&s.refill, s.up.when(now))
-			return
+			break
 		}
-		s.stats.Served++
-		n.servedAt = s.stats.Served
-		r := n.take()
-		s.lastRequest++
-		r.id = s.lastRequest
-		s.requests[r.id] = r
-		n.open = append(n.open, r)
-		s.up.spend(r.c.size)
-		s.emit(Event{Kind: Requested, Collection: r.c, Index: r.index, Request: r.id, Link: n.link, Peer: n.Peer})
+		s.handOver(n)
 	}
+	s.grant(now)
+	s.sendCredit(now)
 }
 
-// nextServed returns the neighbor whose turn it is: of those who wait and have
-// room on their way, that which was served the longest ago; in a slot that is
-// free, or in one that it has.
+// handOver gives a request to the application.
+func (s *Service) handOver(n *neighbor) {
+	r := n.waiting[0]
+	n.waiting = slices.Delete(n.waiting, 0, 1)
+	s.stats.Served++
+	s.lastRequest++
+	r.id = s.lastRequest
+	s.requests[r.id] = r
+	n.open = append(n.open, r)
+	r.size = r.c.size
+	s.up.spend(r.size)
+	s.emit(Event{Kind: Requested, Collection: r.c, Index: r.index, Request: r.id, Link: n.link, Peer: n.Peer})
+}
+
+// nextServed returns a neighbor that waits and has room on the way to it: the
+// one that was given credit the longest ago.
 func (s *Service) nextServed() *neighbor {
-	busy := 0
-	for _, n := range s.neighbors {
-		if n.busy() {
-			busy++
-		}
-	}
 	var best *neighbor
 	for _, n := range s.neighbors {
-		if len(n.waiting) == 0 || busy >= s.cfg.UploadSlots && !n.busy() {
-			continue
-		}
-		if best != nil && best.servedAt <= n.servedAt {
+		if len(n.waiting) == 0 || best != nil && best.turn <= n.turn {
 			continue
 		}
 		backlog := 0
@@ -163,21 +250,71 @@ func (s *Service) nextServed() *neighbor {
 	return best
 }
 
-// take removes the request of a neighbor for what the fewest others have, the
-// first of those.
-func (n *neighbor) take() *request {
-	best, least := 0, 0
-	for i, r := range n.waiting {
-		if copies := r.c.Copies(r.index); i == 0 || copies < least {
-			best, least = i, copies
+// grant gives credit: to as many neighbors as there are slots, to each for as
+// many objects as keep it busy, and in all for no more than the upload limit
+// lets through until their requests are here.
+func (s *Service) grant(now clock.Time) {
+	busy, ahead, size := 0, 0, 0
+	for _, n := range s.neighbors {
+		if n.granted > n.used && now.Sub(n.grantedAt) > creditTime+s.flows.RTT(n.link) {
+			n.used, n.serving.wants = n.granted, false // it sleeps on it
 		}
-		if least == 0 {
-			break
+		if n.busy() {
+			busy++
+		}
+		ahead += int(n.granted-n.used) + len(n.waiting)
+		for _, it := range n.interests {
+			if it.c != nil {
+				size = max(size, it.c.size)
+			}
 		}
 	}
-	r := n.waiting[best]
-	n.waiting = slices.Delete(n.waiting, best, best+1)
-	return r
+	for {
+		var best *neighbor
+		for _, n := range s.neighbors {
+			if !n.serving.wants || n.banned > now || best != nil && best.turn <= n.turn || busy >= s.cfg.UploadSlots && !n.busy() {
+				continue
+			}
+			d := (s.flows.RTT(n.link) + rateSlack).Seconds()
+			if int(n.granted-n.used)+len(n.waiting) >= min(1+int(1.5*n.rate*d), s.cfg.MaxAsked) {
+				continue
+			}
+			if s.up.rate > 0 && ahead > int(d*float64(s.up.rate)/float64(max(size, 1))) {
+				continue
+			}
+			best = n
+		}
+		if best == nil {
+			return
+		}
+		if !best.busy() {
+			busy++
+			best.since, best.arrived = now, 0
+		}
+		ahead++
+		s.turns++
+		best.turn, best.grantedAt = s.turns, now
+		best.granted++
+		best.owed = true
+		s.hint(best)
+	}
+}
+
+// sendCredit tells neighbors what they were given.
+func (s *Service) sendCredit(now clock.Time) {
+	for _, n := range s.neighbors {
+		if n.owed {
+			n.owed = false
+			b := element.AppendVLU(append(s.scratch[:0], msgCredit), n.granted)
+			for i := range n.hinted {
+				if h := &n.hinted[i]; !h.told {
+					h.told = true
+					b = element.AppendVLU(element.AppendVLU(b, h.c.number), h.index)
+				}
+			}
+			s.sendControl(now, n, b)
+		}
+	}
 }
 
 // Answer sends an object that was requested. It is copied.
@@ -190,7 +327,7 @@ func (s *Service) Answer(now clock.Time, id RequestID, data []byte) error {
 		return ErrNoRequest
 	}
 	n := r.n
-	s.up.spend(len(data) - r.c.size)
+	s.up.spend(len(data) - r.size)
 	r.c.size = len(data)
 	if n.objects == 0 {
 		if n.objects = s.flows.OpenFlow(now, n.link, metaObjects, n.Session, group.ClassBulk); n.objects == 0 {
@@ -237,6 +374,11 @@ func (s *Service) Receipt(now clock.Time, flow group.FlowID) {
 	if n := s.byFlow[flow]; n != nil && n.sending > 0 {
 		n.sending--
 		s.hungry = true
+		n.arrived++
+		if elapsed := now.Sub(n.since); elapsed >= max(s.flows.RTT(n.link), rateTime) {
+			n.rate = (n.rate + float64(n.arrived)/elapsed.Seconds()) / 2
+			n.since, n.arrived = now, 0
+		}
 	}
 }
 
@@ -245,7 +387,8 @@ func (s *Service) dropRequests(n *neighbor) {
 	for _, r := range n.open {
 		delete(s.requests, r.id)
 	}
-	n.waiting, n.open, n.sending = nil, nil, 0
+	n.unhint(nil, 0)
+	n.serving = serving{}
 }
 
 // denyAll denies what waits of a collection that is closed.

@@ -40,6 +40,8 @@ type Service struct {
 	lastRequest RequestID
 	up, down    allowance
 
+	turns  uint64 // of giving credit
+	retry  []retry
 	hungry bool // somebody may have room for requests, or somebody's may be answered
 	timers clock.Queue[alarm]
 	news   clock.Timer[alarm]
@@ -151,7 +153,7 @@ func (s *Service) forget(now clock.Time, n *neighbor) {
 		}
 	}
 	n.interests, n.byNumber = nil, nil
-	s.unask(n)
+	s.unask(now, n)
 	s.dropRequests(n)
 	s.hungry = true
 }
@@ -247,6 +249,13 @@ func (s *Service) onControl(now clock.Time, n *neighbor, msg []byte) bool {
 		return s.onCancel(n, msg[1:])
 	case msgDeny:
 		return s.onDeny(now, n, msg[1:])
+	case msgKeen:
+		s.onKeen(n)
+		return true
+	case msgCredit:
+		return s.onCredit(n, msg[1:])
+	case msgPass:
+		return s.onPass(n, msg[1:])
 	}
 	number, i := element.ConsumeVLU(msg[1:])
 	if i == 0 {
@@ -313,7 +322,7 @@ func (s *Service) dropInterest(now clock.Time, it *interest) {
 	it.c.removeSource(it)
 	for _, a := range slices.Clone(n.asked) {
 		if a.c == it.c {
-			s.unaskOne(a)
+			s.unaskOne(now, a)
 		}
 	}
 	s.hungry = true
@@ -321,7 +330,7 @@ func (s *Service) dropInterest(now clock.Time, it *interest) {
 
 // onRuns takes what a neighbor has, or has no more.
 func (s *Service) onRuns(now clock.Time, it *interest, b []byte, have bool) {
-	last := uint64(0)
+	last, useful := uint64(0), false
 	for len(b) > 0 {
 		r, n := consumeRun(b, last)
 		last, b = r.End, b[n:]
@@ -334,9 +343,13 @@ func (s *Service) onRuns(now clock.Time, it *interest, b []byte, have bool) {
 			s.stats.Refused.Pages++
 			it.has.Remove(r)
 		}
+		if have && it.c != nil && !useful {
+			i, ok := it.c.free.Next(r.Start)
+			useful = ok && i < r.End
+		}
 	}
-	if it.c != nil && have {
-		s.hungry = true
+	if useful {
+		s.beKeen(now, it.n)
 	}
 }
 
@@ -390,8 +403,8 @@ func (s *Service) flushNews(now clock.Time, c *Collection) {
 		return
 	}
 	for _, it := range c.sources {
-		if !it.wants {
-			continue
+		if !it.wants && c.want.Empty() {
+			continue // neither end has use for it
 		}
 		if !c.told[it.n.link] {
 			s.tellOpen(now, it.n, c)

@@ -24,7 +24,7 @@ func TestSwarm(t *testing.T) {
 	nodes := *swarmNodes
 	blocks := uint64(*swarmBlocks)
 	for range nodes + 1 {
-		w.add(Config{UploadLimit: uplink}, uplink)
+		w.add(Config{UploadLimit: uplink / weight * objectSize}, uplink)
 	}
 	all := Range{0, blocks}
 	seed := w.nodes[0]
@@ -35,6 +35,27 @@ func TestSwarm(t *testing.T) {
 		n.turn()
 	}
 	bound := float64(blocks) * weight / uplink * (1 + math.Floor(math.Log2(float64(nodes)))/float64(blocks))
+	lastSent := uint64(0)
+	var tick func()
+	tick = func() {
+		sent, waiting, asked, idle := uint64(0), 0, 0, 0
+		for _, n := range w.nodes {
+			sent += n.svc.Stats().Sent
+			wn := 0
+			for _, m := range n.svc.neighbors {
+				wn += len(m.waiting) + len(m.open) + m.sending
+				asked += len(m.asked)
+			}
+			waiting += wn
+			if wn == 0 {
+				idle++
+			}
+		}
+		t.Logf("%v: sent %.3f of capacity, waiting %.1f per node, asked %.1f, idle %d", w.now.Sub(0), float64(sent-lastSent)/float64(nodes+1)/(uplink/weight)/(bound/20), float64(waiting)/float64(nodes), float64(asked)/float64(nodes), idle)
+		lastSent = sent
+		w.after(time.Duration(bound/20*1e9), tick)
+	}
+	w.after(time.Duration(bound/20*1e9), tick)
 	w.run(time.Duration(10*bound*1e9), func() bool {
 		return !slices.ContainsFunc(w.nodes[1:], func(n *testNode) bool { return n.c.Want() > 0 })
 	})

@@ -25,10 +25,13 @@ const (
 	msgRequest = 0x74 // number, then serial and index of each
 	msgCancel  = 0x75 // serials
 	msgDeny    = 0x76 // reason, serials
+	msgKeen    = 0x77 // the sender could use something that the receiver has
+	msgCredit  = 0x78 // serial up to which the receiver may ask, then number and index of what it best asks for
+	msgPass    = 0x79 // serial up to which the sender will not ask, and it is not keen any more
 )
 
 // First byte of messages on the objects' flow.
-const msgObject = 0x78 // serial, object
+const msgObject = 0x7a // serial, object
 
 // Flags of msgOpen.
 const flagWants = 1 // the sender wants objects, and is to be told who has some
@@ -37,7 +40,6 @@ const flagWants = 1 // the sender wants objects, and is to be told who has some
 const (
 	denyByApplication = 0 // or it is not there
 	denyFull          = 1 // too many requests wait
-	denyOthers        = 2 // others have it, and there are requests for what they have not
 )
 
 // maxRuns bounds the runs in one message, maxBatch the requests in one.
