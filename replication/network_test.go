@@ -323,7 +323,11 @@ func (n *testNode) OpenFlow(now clock.Time, link group.LinkID, metadata []byte, 
 	return f.id
 }
 
-func (n *testNode) RejectFlow(now clock.Time, recv group.RecvID) { n.recvs[recv-1].dead = true }
+func (n *testNode) RejectFlow(now clock.Time, recv group.RecvID) {
+	if int(recv) <= len(n.recvs) {
+		n.recvs[recv-1].dead = true
+	}
+}
 
 func (n *testNode) Send(now clock.Time, flow group.FlowID, msg []byte, deadline clock.Time) {
 	n.queue(flow, msg, false)

@@ -35,27 +35,6 @@ func TestSwarm(t *testing.T) {
 		n.turn()
 	}
 	bound := float64(blocks) * weight / uplink * (1 + math.Floor(math.Log2(float64(nodes)))/float64(blocks))
-	lastSent := uint64(0)
-	var tick func()
-	tick = func() {
-		sent, waiting, asked, idle := uint64(0), 0, 0, 0
-		for _, n := range w.nodes {
-			sent += n.svc.Stats().Sent
-			wn := 0
-			for _, m := range n.svc.neighbors {
-				wn += len(m.waiting) + len(m.open) + m.sending
-				asked += len(m.asked)
-			}
-			waiting += wn
-			if wn == 0 {
-				idle++
-			}
-		}
-		t.Logf("%v: sent %.3f of capacity, waiting %.1f per node, asked %.1f, idle %d", w.now.Sub(0), float64(sent-lastSent)/float64(nodes+1)/(uplink/weight)/(bound/20), float64(waiting)/float64(nodes), float64(asked)/float64(nodes), idle)
-		lastSent = sent
-		w.after(time.Duration(bound/20*1e9), tick)
-	}
-	w.after(time.Duration(bound/20*1e9), tick)
 	w.run(time.Duration(10*bound*1e9), func() bool {
 		return !slices.ContainsFunc(w.nodes[1:], func(n *testNode) bool { return n.c.Want() > 0 })
 	})
@@ -71,7 +50,11 @@ func TestSwarm(t *testing.T) {
 	ratio := last.Seconds() / bound
 	copies := float64(seed.svc.Stats().Sent) / float64(blocks)
 	t.Logf("last after %v, %.3f of the bound; the seed sent %.2f copies; %.3f duplicates", last, ratio, copies, float64(dup)/float64(blocks)/float64(nodes))
-	if ratio > 1.5 {
-		t.Errorf("%.3f of the bound", ratio)
+	if copies > 1.5 {
+		t.Errorf("the seed sent %.2f copies", copies)
+	}
+	// Latency and the rounding of a small file are not in the bound.
+	if most := 1.2 + 8*w.delay.Seconds()*math.Log2(float64(nodes))/bound; ratio > most {
+		t.Errorf("%.3f of the bound, want at most %.3f", ratio, most)
 	}
 }
