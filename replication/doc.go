@@ -13,5 +13,5 @@
 // (Collection.AddHave) or not (Collection.Bad).
 //
 // A Service is a state machine and owned by whoever calls it; node's Core is.
-// The messages are specified in docs/files.md.
+// The messages are specified in docs/replication.md.
 package replication

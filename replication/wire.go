@@ -16,7 +16,7 @@ func IsFlow(m []byte) bool {
 	return string(m) == string(metaControl) || string(m) == string(metaObjects)
 }
 
-// First bytes of control messages (docs/files.md).
+// First bytes of control messages (docs/replication.md).
 const (
 	msgOpen    = 0x70 // number, collection, flags
 	msgClose   = 0x71 // number
