@@ -15,13 +15,14 @@ type Features uint64
 
 // Bits of Features. FeatureBase is set by every member that has any other.
 const (
-	FeatureBase      Features = 1 << iota // parting reasons, notices between reports, push refusals
-	FeatureIntroduce                      // redirects and forwards for the members that it is linked with
-	FeatureMulticast                      // our additions to streams
-	FeatureRouting                        // directed routing
-	FeaturePosting                        // posts
-	FeatureRecords                        // copies of records between neighbors
-	FeatureRevoke                         // revocations
+	FeatureBase        Features = 1 << iota // parting reasons, notices between reports, push refusals
+	FeatureIntroduce                        // redirects and forwards for the members that it is linked with
+	FeatureMulticast                        // our additions to streams
+	FeatureRouting                          // directed routing
+	FeaturePosting                          // posts
+	FeatureRecords                          // copies of records between neighbors
+	FeatureRevoke                           // revocations
+	FeatureReplication                      // numbered objects
 )
 
 // Config is what a Group is made of. Zero durations and limits are the

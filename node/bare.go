@@ -58,6 +58,14 @@ func (b *BareGroup) FlowRejected(now clock.Time, kind uint8, flow group.FlowID) 
 	b.receiver(flowKind(kind)).FlowRejected(now, flow)
 }
 
+// Receipt tells that a message that was sent with SendReceipt has arrived, or
+// will not.
+func (b *BareGroup) Receipt(now clock.Time, flow group.FlowID) {
+	if b.objects != nil {
+		b.objects.Receipt(now, flow)
+	}
+}
+
 // Turn does what is due and passes on what came of it.
 func (b *BareGroup) Turn(now clock.Time) {
 	for b.routeOne(now) {

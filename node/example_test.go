@@ -15,7 +15,7 @@ import (
 // startIntroducer runs a first node of a new group for the examples, and
 // returns the group's spec and the introducer's URL.
 func startIntroducer(ctx context.Context, name string) (spec, url string, stop func()) {
-	s, err := group.NewSpec(group.SpecFields{Name: name, Version: 2, Multicast: true, Posting: true, Routing: true, ServerChannel: true})
+	s, err := group.NewSpec(group.SpecFields{Name: name, Version: 2, Multicast: true, Posting: true, Routing: true, ServerChannel: true, Replication: true})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -240,4 +240,55 @@ func ExampleGroup_Events() {
 	// 1 neighbor of 1 known, about 2 members
 	// my own address is mine: true
 	// something was sent: true
+}
+
+// Objects are fetched by their number from whoever has them.
+func ExampleGroup_OpenCollection() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	spec, introducer, stop := startIntroducer(ctx, "objects")
+	defer stop()
+	open := func() (*node.Collection, func() error) {
+		n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{introducer}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		g, err := n.Join(ctx, spec)
+		if err != nil {
+			log.Fatal(err)
+		}
+		c, err := g.OpenCollection(node.CollectionID{}, node.RarestFirst)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return c, n.Close
+	}
+	poems := []string{"roses are red", "violets are blue"}
+	has, closeFirst := open()
+	defer closeFirst()
+	if err := has.AddHave(node.Range{Start: 0, End: 2}); err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		for ev, err := range has.Events(ctx) {
+			if err == nil && ev.Kind == node.ObjectRequested {
+				_ = ev.Answer([]byte(poems[ev.Index]))
+			}
+		}
+	}()
+	wants, closeSecond := open()
+	defer closeSecond()
+	if err := wants.AddWant(node.Range{Start: 1, End: 2}); err != nil {
+		log.Fatal(err)
+	}
+	for ev, err := range wants.Events(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if ev.Kind == node.ObjectFetched {
+			fmt.Printf("%d: %s\n", ev.Index, ev.Data)
+			break
+		}
+	}
+	// Output: 1: violets are blue
 }

@@ -38,6 +38,7 @@ type Group struct {
 	seen      groupState // what the watchers were told last
 	rates     sampler
 
+	collections []*Collection
 	recordWaits map[records.RequestID]*recordWait
 }
 
@@ -91,6 +92,9 @@ func (g *Group) ended() {
 	}
 	for _, w := range g.watchers {
 		w.end(ErrClosed)
+	}
+	for _, c := range g.collections {
+		c.box.end(ErrClosed)
 	}
 	for _, r := range g.readers {
 		r.finish(ErrClosed)
@@ -158,6 +162,7 @@ func (g *Group) deliver(now clock.Time) {
 	g.watch(now)
 	g.deliverPosts()
 	g.deliverRecords()
+	g.deliverObjects(now)
 	for _, p := range g.playbacks {
 		p.fill()
 	}

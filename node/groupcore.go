@@ -11,19 +11,23 @@ import (
 	"rtmfp/internal/element"
 	"rtmfp/multicast"
 	"rtmfp/posting"
+	"rtmfp/replication"
 	"rtmfp/transport"
 )
 
 // GroupCore is one group that a Core is a member of: its membership, its
-// streams, its posts, and its records.
+// streams, its posts, its records, and its objects.
 type GroupCore struct {
 	core    *Core
 	spec    *group.Spec
 	group   *group.Group
 	streams *multicast.Service
-	posts   *posting.Service // nil if the group carries none
-	records *records.Service // nil until there is a first request or copy of one
-	greeted []group.LinkID   // the links of neighbors, as the services know them
+	posts   *posting.Service     // nil if the group carries none
+	records *records.Service     // nil until there is a first request or copy of one
+	objects *replication.Service // nil until there are any, here or at a neighbor
+	greeted []group.LinkID       // the links of neighbors, as the services know them
+
+	unsent []group.FlowID // objects that a full buffer refused, of which no receipt will come
 
 	authority *group.Authority // who may do what
 	traffic   [flowKinds]Bytes // of messages, by what they are for
@@ -70,6 +74,9 @@ func features(spec *group.Spec) group.Features {
 	f := group.FeatureMulticast | group.FeatureRecords
 	if spec.Posting {
 		f |= group.FeaturePosting
+	}
+	if spec.Replication {
+		f |= group.FeatureReplication
 	}
 	return f
 }
@@ -118,6 +125,24 @@ func (g *GroupCore) Records(now clock.Time) *records.Service {
 	return g.records
 }
 
+// Objects returns the objects core, which is made when it is first asked for,
+// nil if the group carries no objects.
+func (g *GroupCore) Objects(now clock.Time) *replication.Service {
+	if g.objects != nil || !g.spec.Replication {
+		return g.objects
+	}
+	g.objects = replication.New(replication.Config{
+		Rand:        g.core.seededRand(),
+		UploadLimit: g.core.cfg.UploadLimit,
+	}, g.links(flowObjects).(replication.Flows))
+	for n := range g.group.Neighbors() {
+		if n.Features&group.FeatureReplication != 0 && slices.Contains(g.greeted, n.Link) {
+			g.objects.NeighborUp(now, n.Link, replication.Member{Peer: n.Peer, Session: n.Session})
+		}
+	}
+	return g.objects
+}
+
 func (g *GroupCore) advance(now clock.Time) {
 	g.group.Advance(now) // after any input: it acts on news once a turn, timer or not
 	if g.streams.Deadline() <= now {
@@ -129,12 +154,22 @@ func (g *GroupCore) advance(now clock.Time) {
 	if g.records != nil && g.records.Deadline() <= now {
 		g.records.Advance(now)
 	}
+	for _, id := range g.unsent {
+		g.objects.Receipt(now, id)
+	}
+	g.unsent = g.unsent[:0]
+	if g.objects != nil && g.objects.Deadline() <= now {
+		g.objects.Advance(now)
+	}
 }
 
 func (g *GroupCore) deadline() clock.Time {
 	d := min(g.group.Deadline(), g.streams.Deadline())
 	if g.records != nil {
 		d = min(d, g.records.Deadline())
+	}
+	if g.objects != nil {
+		d = min(d, g.objects.Deadline())
 	}
 	if g.posts != nil {
 		d = min(d, g.posts.Deadline())
@@ -195,6 +230,9 @@ func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 		if g.records != nil && ev.Features&group.FeatureRecords != 0 {
 			g.records.NeighborUp(now, ev.Link, records.Member{Peer: ev.Peer, Session: ev.Session})
 		}
+		if g.objects != nil && ev.Features&group.FeatureReplication != 0 {
+			g.objects.NeighborUp(now, ev.Link, replication.Member{Peer: ev.Peer, Session: ev.Session})
+		}
 		g.greeted = append(g.greeted, ev.Link)
 		g.core.takeEarly(now, ev.Link, g)
 		g.core.report(CoreEvent{Kind: EventNeighborUp, Group: g, Peer: PeerID(ev.Peer)})
@@ -206,6 +244,9 @@ func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 		}
 		if g.records != nil {
 			g.records.NeighborDown(now, ev.Link)
+		}
+		if g.objects != nil {
+			g.objects.NeighborDown(now, ev.Link)
 		}
 		g.core.report(CoreEvent{Kind: EventNeighborDown, Group: g, Peer: PeerID(ev.Peer), Reason: ev.Reason})
 	case group.Joined:
@@ -232,6 +273,8 @@ func (g *GroupCore) flowOpened(now clock.Time, kind flowKind, link group.LinkID,
 		return g.streams.FlowOpened(now, link, recv, metadata, reply)
 	case kind == flowRecords:
 		return g.Records(now).FlowOpened(now, link, recv, metadata)
+	case kind == flowObjects && g.Objects(now) != nil:
+		return g.objects.FlowOpened(now, link, recv, metadata)
 	case kind == flowPosts && g.posts != nil:
 		return g.posts.FlowOpened(now, link, recv, metadata)
 	}
@@ -255,6 +298,8 @@ func (g *GroupCore) receiver(kind flowKind) flowReceiver {
 		return g.posts
 	case flowRecords:
 		return g.records
+	case flowObjects:
+		return g.objects
 	}
 	return g.group
 }
@@ -382,20 +427,34 @@ func (l groupLinks) RejectFlow(now clock.Time, id group.RecvID) {
 }
 
 func (l groupLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline clock.Time) {
-	if f := l.g.core.flows.get(uint32(id)); f != nil {
-		if l.kind != flowGroup {
-			l.g.group.Sent(now, f.link)
-		}
-		// What a full send buffer refuses, the receiver gets from others.
-		if f.flow.Send(now, msg, transport.SendOptions{Deadline: deadline}) != nil {
-			l.g.core.counters.MessagesRefused++
-			return
-		}
-		l.g.traffic[l.kind].Sent += uint64(len(msg))
-		if w := l.g.core.cfg.Watch; w != nil {
-			w.sent(f.flow, msg)
-		}
+	l.send(now, id, msg, transport.SendOptions{Deadline: deadline})
+}
+
+// SendReceipt is of replication.Flows.
+func (l groupLinks) SendReceipt(now clock.Time, id group.FlowID, msg []byte) {
+	if !l.send(now, id, msg, transport.SendOptions{Receipt: 1}) {
+		l.g.unsent = append(l.g.unsent, id) // told on the next turn
 	}
+}
+
+func (l groupLinks) send(now clock.Time, id group.FlowID, msg []byte, o transport.SendOptions) bool {
+	f := l.g.core.flows.get(uint32(id))
+	if f == nil {
+		return false
+	}
+	if l.kind != flowGroup {
+		l.g.group.Sent(now, f.link)
+	}
+	// What a full send buffer refuses, the receiver gets from others.
+	if f.flow.Send(now, msg, o) != nil {
+		l.g.core.counters.MessagesRefused++
+		return false
+	}
+	l.g.traffic[l.kind].Sent += uint64(len(msg))
+	if w := l.g.core.cfg.Watch; w != nil {
+		w.sent(f.flow, msg)
+	}
+	return true
 }
 
 func (l groupLinks) Backlog(id group.FlowID) int {

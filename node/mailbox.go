@@ -1,6 +1,9 @@
 package node
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // mailbox holds what the loop has for somebody who reads it at his own pace. A
 // slow reader loses what has no room, and is told how much.
@@ -57,6 +60,30 @@ func (b *mailbox[T]) notify() {
 	case b.arrived <- struct{}{}:
 	default:
 	}
+}
+
+// wait is next, or until ctx ends, after which it may be called again.
+func (b *mailbox[T]) wait(ctx context.Context) (item T, missed int, err error) {
+	for {
+		b.mu.Lock()
+		ready := len(b.queue) > 0 || b.err != nil
+		b.mu.Unlock()
+		if ready {
+			return b.next()
+		}
+		select {
+		case <-b.arrived:
+		case <-ctx.Done():
+			return item, 0, ctx.Err()
+		}
+	}
+}
+
+// size returns how much waits for the reader.
+func (b *mailbox[T]) size() (items, bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue), b.bytes
 }
 
 // next waits for an item, or for the end. missed counts those that were lost

@@ -130,6 +130,7 @@ func (g *GroupCore) serviceBytes() ServiceBytes {
 		Streams:    g.traffic[flowStream],
 		Posts:      g.traffic[flowPosts],
 		Records:    g.traffic[flowRecords],
+		Objects:    g.traffic[flowObjects],
 	}
 }
 

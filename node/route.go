@@ -10,6 +10,7 @@ import (
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/posting"
+	"rtmfp/replication"
 	"rtmfp/transport"
 )
 
@@ -21,6 +22,7 @@ const (
 	flowStream                  // everything that is associated with those and not listed here: streams
 	flowPosts                   // posts
 	flowRecords                 // copies of records
+	flowObjects                 // numbered objects
 
 	flowKinds = iota
 )
@@ -42,6 +44,9 @@ func kindOf(metadata []byte) flowKind {
 	if records.IsFlow(metadata) {
 		return flowRecords
 	}
+	if replication.IsFlow(metadata) {
+		return flowObjects
+	}
 	return flowStream
 }
 
@@ -62,6 +67,8 @@ func (c *Core) handle(now clock.Time, ev transport.Event) {
 		c.flowDone(now, ev.Recv)
 	case transport.SendFlowRejected:
 		c.sendFlowRejected(now, ev.Send)
+	case transport.Receipt:
+		c.receipt(now, ev.Send)
 	}
 }
 
@@ -298,6 +305,13 @@ func (c *Core) sendFlowRejected(now clock.Time, f *transport.SendFlow) {
 	owner, kind := sf.owner, sf.kind
 	c.flows.remove(handle(f.User))
 	owner.receiver(kind).FlowRejected(now, group.FlowID(handle(f.User)))
+}
+
+// receipt takes that a message of an object has arrived, or will not.
+func (c *Core) receipt(now clock.Time, f *transport.SendFlow) {
+	if sf := c.flows.get(handle(f.User)); sf != nil && sf.owner.objects != nil {
+		sf.owner.objects.Receipt(now, group.FlowID(handle(f.User)))
+	}
 }
 
 // addresses returns the socket addresses of a list, without their origins.

@@ -46,6 +46,7 @@ type ServiceBytes struct {
 	Streams    Bytes `json:"streams"`
 	Posts      Bytes `json:"posts"`
 	Records    Bytes `json:"records"` // copies between neighbors; requests are routed
+	Objects    Bytes `json:"objects"`
 }
 
 // Delay is the distribution of the time from the publisher's Write to the

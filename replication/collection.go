@@ -49,6 +49,7 @@ type Collection struct {
 	came, went Set // of have, not told yet
 	listed     bool
 	closed     bool
+	paused     bool
 
 	sources []*interest           // of neighbors, in the order in which they came
 	told    map[group.LinkID]bool // neighbors that know of it
@@ -131,6 +132,39 @@ func (c *Collection) SetStrategy(strategy Strategy) { c.strategy = strategy }
 // SetReader tells where the reader is, for LowestFirst.
 func (c *Collection) SetReader(i uint64) { c.reader = i }
 
+// Pause says whether the collection's events are to wait: nothing is asked for,
+// and no request is handed to the application.
+func (c *Collection) Pause(now clock.Time, on bool) {
+	if c.paused == on || c.closed {
+		return
+	}
+	c.paused = on
+	c.s.hungry = true
+	for _, n := range c.s.neighbors {
+		if c.told[n.link] {
+			c.s.tellOpen(now, n, c)
+		}
+	}
+	if !on {
+		c.useful(now)
+	}
+}
+
+// useful tells neighbors that have something that is wanted.
+func (c *Collection) useful(now clock.Time) {
+	for _, it := range c.sources {
+		if it.useful() {
+			c.s.beKeen(now, it.n)
+		}
+	}
+}
+
+// useful reports whether the neighbor has something that may be asked for.
+func (it *interest) useful() bool {
+	_, ok := nextBoth(&it.has, &it.c.free, 0)
+	return ok && !it.paused && !it.c.paused
+}
+
 // AddHave tells that this node has objects, those that it has fetched among
 // them, and will answer requests for them. They are wanted no more.
 func (c *Collection) AddHave(now clock.Time, r Range) error {
@@ -205,11 +239,7 @@ func (c *Collection) AddWant(now clock.Time, r Range) error {
 			c.s.tellOpen(now, n, c)
 		}
 	}
-	for _, it := range c.sources {
-		if _, ok := nextBoth(&it.has, &c.free, 0); ok {
-			c.s.beKeen(now, it.n)
-		}
-	}
+	c.useful(now)
 	return nil
 }
 

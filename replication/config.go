@@ -60,8 +60,8 @@ type Config struct {
 	MaxObject int
 
 	// MaxEvents bounds the events that wait to be drained, MaxHeld the bytes of
-	// objects in these. Above either nothing is asked for and no request is
-	// passed on. Defaults 4096 and 32 MiB.
+	// objects in these and of those that were asked for. Above either nothing is
+	// asked for and no request is passed on. Defaults 4096 and 32 MiB.
 	MaxEvents, MaxHeld int
 }
 

@@ -16,6 +16,7 @@ type ask struct {
 	index   uint64
 	serial  uint64
 	at      clock.Time
+	size    int // that the object is taken to have
 	stalled bool
 	next    *ask // for the same object, of another neighbor
 }
@@ -58,7 +59,7 @@ const maxDenials = 64
 
 // fetch asks neighbors that have given credit for objects that are wanted.
 func (s *Service) fetch(now clock.Time) {
-	if s.held > s.cfg.MaxHeld || len(s.events)-s.head > s.cfg.MaxEvents {
+	if s.held+s.due > s.cfg.MaxHeld || len(s.events)-s.head > s.cfg.MaxEvents {
 		return // NextEvent brings it back
 	}
 	for _, n := range s.neighbors {
@@ -67,6 +68,9 @@ func (s *Service) fetch(now clock.Time) {
 				s.arm(&s.refill, s.down.when(now))
 				s.sendBatch(now, n)
 				return
+			}
+			if s.held+s.due > s.cfg.MaxHeld {
+				break
 			}
 			it, index, ok := s.choose(now, n)
 			if !ok {
@@ -116,14 +120,14 @@ func (s *Service) choose(now clock.Time, n *neighbor) (*interest, uint64, bool) 
 		h := n.hints[0]
 		n.hints = n.hints[1:]
 		it := n.byNumber[h.number]
-		if it == nil || it.c == nil || it.c.strategy != RarestFirst || !it.has.Has(h.index) || !it.c.free.Has(h.index) || !it.mayAsk(now, h.index) {
+		if it == nil || it.c == nil || it.c.strategy != RarestFirst || it.paused || it.c.paused || !it.has.Has(h.index) || !it.c.free.Has(h.index) || !it.mayAsk(now, h.index) {
 			continue
 		}
 		return it, h.index, true
 	}
 	for k := range n.interests {
 		it := n.interests[(n.next+k)%len(n.interests)]
-		if it.c == nil || it.has.Empty() {
+		if it.c == nil || it.paused || it.c.paused || it.has.Empty() {
 			continue
 		}
 		if i, ok := it.c.pick(now, it); ok {
@@ -189,7 +193,8 @@ func (it *interest) mayAsk(now clock.Time, i uint64) bool {
 func (s *Service) ask(now clock.Time, it *interest, index uint64) {
 	n, c := it.n, it.c
 	n.serial++
-	a := &ask{n: n, c: c, index: index, serial: n.serial, at: now}
+	a := &ask{n: n, c: c, index: index, serial: n.serial, at: now, size: c.size}
+	s.due += a.size
 	if first := c.asked[index]; first != nil {
 		s.stats.AskedTwice++
 		first.next, a.next = a, first.next
@@ -309,6 +314,7 @@ func (it *interest) deny(i uint64, until clock.Time) {
 // the object may be asked for again if it is still wanted.
 func (s *Service) unaskOne(now clock.Time, a *ask) {
 	n, c := a.n, a.c
+	s.due -= a.size
 	n.asked = slices.DeleteFunc(n.asked, func(x *ask) bool { return x == a })
 	if c.asked[a.index] == a {
 		if a.next != nil {

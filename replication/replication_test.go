@@ -207,6 +207,47 @@ func TestDownloadLimitAndGivingUp(t *testing.T) {
 	b.open(CollectionID{1}, RarestFirst)
 }
 
+// A collection that is paused asks for nothing and hands nothing over, and goes
+// on when it is paused no more; others go on meanwhile.
+func TestPause(t *testing.T) {
+	w, a, b := pair(t, Config{})
+	ca := a.open(CollectionID{1}, RarestFirst)
+	must(t, ca.AddHave(0, Range{0, 1000}))
+	other, err := a.svc.Open(0, CollectionID{2}, RarestFirst)
+	must(t, err)
+	must(t, other.AddHave(0, Range{0, 100}))
+	w.link(a, b)
+	c := b.open(CollectionID{1}, RarestFirst)
+	c.Pause(0, true)
+	must(t, c.AddWant(0, Range{0, 1000}))
+	b.turn()
+	w.run(time.Second, nil)
+	if c.Have() != 0 || b.svc.Stats().Asked != 0 {
+		t.Errorf("a paused collection got %d", c.Have())
+	}
+	ca.Pause(w.now, true)
+	c.Pause(w.now, false)
+	b.turn()
+	w.run(time.Second, nil)
+	if c.Have() != 0 {
+		t.Errorf("got %d of a collection that is paused there", c.Have())
+	}
+	d, err := b.svc.Open(w.now, CollectionID{2}, RarestFirst)
+	must(t, err)
+	must(t, d.AddWant(w.now, Range{0, 100}))
+	b.turn()
+	w.run(time.Second, nil)
+	if d.Want() != 0 {
+		t.Errorf("the other collection wants %d", d.Want())
+	}
+	ca.Pause(w.now, false)
+	a.turn()
+	w.run(10*time.Second, nil)
+	if c.Want() != 0 {
+		t.Errorf("want %d", c.Want())
+	}
+}
+
 // A neighbor that stops answering holds nothing up for long.
 func TestStalled(t *testing.T) {
 	w := newNetwork(t, 3)

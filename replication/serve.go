@@ -216,8 +216,9 @@ func (s *Service) serve(now clock.Time) {
 
 // handOver gives a request to the application.
 func (s *Service) handOver(n *neighbor) {
-	r := n.waiting[0]
-	n.waiting = slices.Delete(n.waiting, 0, 1)
+	at := slices.IndexFunc(n.waiting, ready)
+	r := n.waiting[at]
+	n.waiting = slices.Delete(n.waiting, at, at+1)
 	s.stats.Served++
 	s.lastRequest++
 	r.id = s.lastRequest
@@ -228,12 +229,15 @@ func (s *Service) handOver(n *neighbor) {
 	s.emit(Event{Kind: Requested, Collection: r.c, Index: r.index, Request: r.id, Link: n.link, Peer: n.Peer})
 }
 
+// ready reports whether the application takes a request.
+func ready(r *request) bool { return !r.c.paused }
+
 // nextServed returns a neighbor that waits and has room on the way to it: the
 // one that was given credit the longest ago.
 func (s *Service) nextServed() *neighbor {
 	var best *neighbor
 	for _, n := range s.neighbors {
-		if len(n.waiting) == 0 || best != nil && best.turn <= n.turn {
+		if best != nil && best.turn <= n.turn || !slices.ContainsFunc(n.waiting, ready) {
 			continue
 		}
 		backlog := 0
@@ -250,6 +254,18 @@ func (s *Service) nextServed() *neighbor {
 	return best
 }
 
+// ahead returns how many objects a neighbor may ask for and has asked for, those
+// that the application takes none of left out.
+func (n *neighbor) ahead() int {
+	k := int(n.granted - n.used)
+	for _, r := range n.waiting {
+		if ready(r) {
+			k++
+		}
+	}
+	return k
+}
+
 // grant gives credit: to as many neighbors as there are slots, to each for as
 // many objects as keep it busy, and in all for no more than the upload limit
 // lets through until their requests are here.
@@ -262,7 +278,7 @@ func (s *Service) grant(now clock.Time) {
 		if n.busy() {
 			busy++
 		}
-		ahead += int(n.granted-n.used) + len(n.waiting)
+		ahead += n.ahead()
 		for _, it := range n.interests {
 			if it.c != nil {
 				size = max(size, it.c.size)
@@ -276,7 +292,7 @@ func (s *Service) grant(now clock.Time) {
 				continue
 			}
 			d := (s.flows.RTT(n.link) + rateSlack).Seconds()
-			if int(n.granted-n.used)+len(n.waiting) >= min(1+int(1.5*n.rate*d), s.cfg.MaxAsked) {
+			if n.ahead() >= min(1+int(1.5*n.rate*d), s.cfg.MaxAsked) {
 				continue
 			}
 			if s.up.rate > 0 && ahead > int(d*float64(s.up.rate)/float64(max(size, 1))) {

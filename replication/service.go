@@ -35,6 +35,7 @@ type Service struct {
 	events []Event
 	head   int
 	held   int // bytes of objects in events
+	due    int // and of those that were asked for
 
 	requests    map[RequestID]*request
 	lastRequest RequestID
@@ -81,6 +82,7 @@ type interest struct {
 	id     CollectionID
 	number uint64
 	wants  bool
+	paused bool
 	has    Set
 	c      *Collection // nil if it is not open here
 	denied []denial
@@ -307,6 +309,10 @@ func (s *Service) onOpen(now clock.Time, n *neighbor, number uint64, id Collecti
 	}
 	wanted := it.wants
 	it.wants = flags&flagWants != 0
+	resumed := it.paused && flags&flagPaused == 0
+	if it.paused = flags&flagPaused != 0; resumed && it.c != nil && it.useful() {
+		s.beKeen(now, n)
+	}
 	if it.c != nil && it.wants && !wanted {
 		s.tellAll(now, it)
 	}
@@ -371,6 +377,9 @@ func (s *Service) tellOpen(now clock.Time, n *neighbor, c *Collection) {
 	var flags byte
 	if !c.want.Empty() {
 		flags |= flagWants
+	}
+	if c.paused {
+		flags |= flagPaused
 	}
 	c.told[n.link] = true
 	s.sendControl(now, n, appendOpen(s.scratch[:0], c.number, c.id, flags))

@@ -34,7 +34,10 @@ const (
 const msgObject = 0x7a // serial, object
 
 // Flags of msgOpen.
-const flagWants = 1 // the sender wants objects, and is to be told who has some
+const (
+	flagWants  = 1 // the sender wants objects, and is to be told who has some
+	flagPaused = 2 // it answers no requests for now
+)
 
 // Reasons of a denial.
 const (

@@ -32,6 +32,7 @@ const (
 	flowMessage
 	flowEnd
 	flowRefused
+	flowReceipt // a message that wanted one has arrived
 	bootAgain
 )
 
@@ -99,6 +100,11 @@ func (w *Messages) happen(h *happening) {
 		w.ended(h.flow)
 	case flowRefused:
 		w.refused(h.flow)
+	case flowReceipt:
+		if n := h.flow.from.owner; !n.stopped && h.flow.from.up {
+			n.Group.Receipt(w.now, h.flow.id)
+			w.turn(n)
+		}
 	case bootAgain:
 		if !h.node.stopped {
 			w.callBoot(h.node, h.boot)

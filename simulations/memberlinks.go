@@ -7,6 +7,7 @@ import (
 	"rtmfp/group"
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
+	"rtmfp/replication"
 )
 
 // memberLinks is what a member's group sees of the network.
@@ -15,7 +16,10 @@ type memberLinks struct {
 	kind uint8
 }
 
-var _ group.Links = memberLinks{}
+var (
+	_ group.Links       = memberLinks{}
+	_ replication.Flows = memberLinks{}
+)
 
 func (l memberLinks) Dial(now clock.Time, peer group.PeerID, addrs []element.Address, via []group.LinkID) {
 	n, w := l.n, l.n.net
@@ -96,9 +100,23 @@ func (l memberLinks) RejectFlow(now clock.Time, id group.RecvID) {
 }
 
 func (l memberLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline clock.Time) {
+	l.send(now, id, msg, deadline)
+}
+
+// SendReceipt is of replication.Flows.
+func (l memberLinks) SendReceipt(now clock.Time, id group.FlowID, msg []byte) {
+	at := l.send(now, id, msg, clock.Never)
+	if f := l.n.flows.get(uint32(id)); f != nil {
+		back, _ := l.n.net.latency(f.to.owner, l.n)
+		l.n.net.at(at.Add(back), happening{kind: flowReceipt, flow: f})
+	}
+}
+
+// send returns when the message will be there.
+func (l memberLinks) send(now clock.Time, id group.FlowID, msg []byte, deadline clock.Time) clock.Time {
 	f, n, w := l.n.flows.get(uint32(id)), l.n, l.n.net
 	if f == nil || !f.from.up {
-		return
+		return now
 	}
 	w.stats.Messages++
 	packets := max((len(msg)+messageSize-1)/messageSize, 1)
@@ -114,7 +132,7 @@ func (l memberLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline 
 	if n.access.Up > 0 {
 		var ok bool
 		if left, ok = n.up.pass(now, size, n.access.Up, 1<<30, false); !ok {
-			return
+			return now
 		}
 		f.queue = append(f.queue, queued{left, len(msg)})
 	}
@@ -122,7 +140,7 @@ func (l memberLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline 
 	at := left.Add(d + time.Duration(worst-1)*(f.from.rtt+lossDelay))
 	if deadline != 0 && at.Add(-d) > deadline { // its last transmission would be too late
 		w.stats.Expired++
-		return
+		return now
 	}
 	if deadline == 0 || deadline == clock.Never || f.delivery != group.AsReceived {
 		at = max(at, f.last)
@@ -131,6 +149,7 @@ func (l memberLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline 
 	f.to.pay(uint64((packets + 1) / 2 * ackCost))
 	f.from.upkeep, f.to.upkeep = max(f.from.upkeep, now), max(f.to.upkeep, now)
 	w.at(at, happening{kind: flowMessage, flow: f, data: append([]byte(nil), msg...)})
+	return at
 }
 
 func (l memberLinks) Backlog(id group.FlowID) int {
