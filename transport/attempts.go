@@ -42,3 +42,11 @@ func (a *attempts) sent(now clock.Time) bool {
 	}
 	return a.count == 1
 }
+
+// rounds returns how many attempts have gone in full.
+func (a *attempts) rounds() int {
+	if a.wait == 0 {
+		return 0
+	}
+	return 1 + int((a.wait-helloInterval)/helloBackoff)
+}

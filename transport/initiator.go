@@ -160,6 +160,9 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 	e, st := s.e, s.startup
 	var chunk []byte
 	var to netip.AddrPort
+	if s.state == StateKeyingSent && st.initiation != nil && !st.busy && now >= st.keying.at {
+		s.fallBack(now)
+	}
 	next := clock.Never
 	switch {
 	case now < st.yieldUntil:

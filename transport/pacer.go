@@ -36,7 +36,10 @@ func (p *pacer) rate(d, rtt time.Duration, c *congestion) int64 {
 		return 0
 	}
 	gain := int64(5) // in quarters
-	if c.window < c.threshold {
+	switch {
+	case c.spread:
+		gain = 4
+	case c.window < c.threshold:
 		gain = 8
 	}
 	return int64(c.window) * gain * int64(min(d, rtt)) / (4 * int64(rtt))

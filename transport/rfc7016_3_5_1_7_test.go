@@ -106,3 +106,85 @@ func TestRFC7016_3_5_1_7_FaultTolerance(t *testing.T) {
 		}
 	}
 }
+
+// The same for a server that fails when it has been selected: after its RHello and
+// before its RIKeying.
+func TestRFC7016_3_5_1_7_SelectedFails(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		die    int           // servers that die when they are sent an IIKeying
+		within time.Duration // until the session is open
+	}{
+		{"one", 1, 3 * time.Second}, {"two", 2, 8 * time.Second},
+	} {
+		n := newNetwork(t, 1)
+		a := n.add("a", modern, nil)
+		pool := &Pool{Several: 3}
+		var servers []*testNode
+		for range 3 {
+			s := n.add("server", modern, nil)
+			servers = append(servers, s)
+			pool.Set(Responder{Addr: s.addr, Weight: 1})
+		}
+		r := n.add("redirector", modern, func(c *Config) { c.Redirector = pool })
+		s, err := a.DialURL(n.now, "rtmfp://service", []netip.AddrPort{r.addr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := open(t, s, n.now, FlowOptions{Metadata: []byte("x")})
+		send(t, f, n.now, numbered(1, 100), SendOptions{})
+		died := 0
+		n.drop = func(from, to netip.AddrPort, b []byte) bool {
+			for _, x := range servers {
+				if from == a.addr && to == x.addr && s.State() == StateKeyingSent && !x.dead && died < c.die {
+					x.dead = true
+					died++
+				}
+			}
+			return false
+		}
+		began := n.now
+		n.until(20*time.Second, func() bool { return s.State() == StateOpen })
+		if took := n.now.Sub(began); died != c.die || took > c.within {
+			t.Errorf("%s: open after %v with %d dead, want %d and at most %v", c.name, took, died, c.die, c.within)
+		}
+		if a.Session(s.Peer()) != s {
+			t.Errorf("%s: the session is not found by its peer", c.name)
+		}
+		n.run(time.Minute)
+		got := 0
+		for _, x := range servers {
+			if x.dead {
+				if a.Session(x.PeerID()) != nil {
+					t.Errorf("%s: a dead server's name stands for the session", c.name)
+				}
+				continue
+			}
+			for _, m := range x.messages {
+				got += len(m)
+			}
+		}
+		if got != 1 {
+			t.Errorf("%s: what was queued arrived %d times, want once", c.name, got)
+		}
+	}
+}
+
+// Nobody is too slow: where a round trip takes longer than the repetitions that
+// make an initiator ask others, the session opens in the end.
+func TestRFC7016_3_5_1_7_SlowServers(t *testing.T) {
+	for _, oneWay := range []time.Duration{time.Second, 3 * time.Second} {
+		n := newNetwork(t, 1)
+		n.latency = oneWay
+		a, b := n.add("a", modern, nil), n.add("b", modern, nil)
+		s, err := a.Dial(n.now, b.PeerID(), []netip.AddrPort{b.addr, netip.MustParseAddrPort("10.99.0.1:1935")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.until(60*time.Second, func() bool { return s.State() == StateOpen })
+		n.run(40 * time.Second) // what came of keying that was given up is gone then
+		if got := b.Stats().Sessions; got != 1 {
+			t.Errorf("%v one way: the responder has %d sessions, want 1", oneWay, got)
+		}
+	}
+}

@@ -23,6 +23,7 @@ type startup struct {
 	busy          bool       // public-key work is under way
 	keying        attempts   // to send the IIKeying
 	keyingSent    clock.Time // of the last IIKeying
+	fallbacks     uint8      // how often another responder was looked for
 	yieldUntil    clock.Time // the far end prevailed in glare: nothing is sent before; 0 if it did not
 
 	// Responder.

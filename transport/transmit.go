@@ -241,7 +241,7 @@ func (s *Session) pick(now clock.Time) *SendFlow {
 // user data of f; if time is in the way, it sets the alarm.
 func (s *Session) mayTransmit(now clock.Time, f *SendFlow) bool {
 	c := &s.congestion
-	if !c.open() {
+	if !c.open() && !s.begin(now, f) {
 		return false
 	}
 	at := s.pacer.next(now, s.rtt.srtt, c)
