@@ -61,8 +61,11 @@ var rooms = []room{
 		takes: []string{simpleLRU, xxhash, xcrypto}},
 	{path: "posting/...", core: true, knows: []string{"internal/...", "ring", "group", "posting/..."},
 		takes: []string{simpleLRU, xxhash, xcrypto}},
+	{path: "replication/content", core: true, knows: []string{"group"}, takes: []string{blake3}},
 	{path: "replication/...", core: true, knows: []string{"internal/...", "ring", "group", "replication/..."},
 		takes: []string{simpleLRU, xxhash, xcrypto, blake3}},
+	{path: "node/store", knows: []string{"replication/content"}},
+	{path: "node/gateway", knows: []string{"replication/content"}},
 	{path: "node/...", coreTypes: []string{"Core", "GroupCore"}, knows: []string{
 		"internal/...", "ring", "transport/...", "group/...", "multicast/...", "posting/...", "replication/...", "node/..."}},
 	{path: "simulations/...", knows: []string{
