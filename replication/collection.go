@@ -51,6 +51,7 @@ type Collection struct {
 	closed     bool
 	paused     bool
 
+	first   map[uint64]*neighbor  // to whom the only copy of an object went
 	sources []*interest           // of neighbors, in the order in which they came
 	told    map[group.LinkID]bool // neighbors that know of it
 	asked   map[uint64]*ask
@@ -68,7 +69,7 @@ func (s *Service) Open(now clock.Time, id CollectionID, strategy Strategy) (*Col
 	}
 	s.lastNumber++
 	c := &Collection{s: s, id: id, number: s.lastNumber, strategy: strategy,
-		told: map[group.LinkID]bool{}, asked: map[uint64]*ask{}}
+		told: map[group.LinkID]bool{}, asked: map[uint64]*ask{}, first: map[uint64]*neighbor{}}
 	s.collections[id] = c
 	for _, n := range s.neighbors {
 		if it := n.interestOf(id); it != nil {

@@ -135,7 +135,33 @@ func (s *Service) choose(now clock.Time, n *neighbor) (*interest, uint64, bool) 
 			return it, i, true
 		}
 	}
+	for _, it := range n.interests {
+		if it.c != nil && !it.paused && !it.c.paused {
+			if i, ok := it.c.pickSlow(now, it); ok {
+				return it, i, true
+			}
+		}
+	}
 	return nil, 0, false
+}
+
+// pickSlow chooses, when nothing is left that nobody was asked for, among what
+// slower neighbors were asked for and will take longer to send than this one:
+// that which will take the longest.
+func (c *Collection) pickSlow(now clock.Time, it *interest) (uint64, bool) {
+	if it.n.latency == 0 || !c.free.Empty() || c.want.Empty() {
+		return 0, false
+	}
+	best, longest := uint64(0), it.n.latency*3/2
+	for _, other := range c.sources {
+		for _, a := range other.n.asked {
+			left := other.n.latency - now.Sub(a.at)
+			if a.c == c && left > longest && a.next == nil && c.asked[a.index] == a && it.has.Has(a.index) && it.mayAsk(now, a.index) {
+				best, longest = a.index, left
+			}
+		}
+	}
+	return best, longest > it.n.latency*3/2
 }
 
 // pick chooses among the objects that a neighbor has and nobody was asked for.
@@ -370,6 +396,15 @@ func (s *Service) lookForStalls(now clock.Time) {
 		s.retry = s.retry[1:]
 		if !r.c.closed && r.c.free.Has(r.index) {
 			r.c.release(now, r.index)
+		}
+	}
+	for _, c := range s.wanting {
+		if c.free.Empty() && !c.want.Empty() {
+			for _, it := range c.sources {
+				if _, ok := c.pickSlow(now, it); ok {
+					s.beKeen(now, it.n)
+				}
+			}
 		}
 	}
 	asked := len(s.retry) > 0

@@ -12,8 +12,7 @@ import (
 )
 
 // network is a world of Services on virtual time. Each node has an uplink,
-// which the flows that have something to send share evenly, and a downlink that
-// is as wide as it takes.
+// which the flows that have something to send share evenly, and a downlink.
 type network struct {
 	t      testing.TB
 	now    clock.Time
@@ -107,17 +106,19 @@ type testNode struct {
 	flows  []*testFlow // by id-1
 	recvs  []*testRecv // by id-1
 
-	uplink  int // bytes per second; 0: no limit
-	active  []*testFlow
-	shareAt clock.Time
-	shareNo int
+	uplink   int // bytes per second; 0: no limit
+	downlink int // the same
+	downAt   clock.Time
+	active   []*testFlow
+	shareAt  clock.Time
+	shareNo  int
 
 	bad      bool // sends wrong objects
 	deny     func(i uint64) bool
 	onGot    func(i uint64, data []byte)
 	wrong    int
+	began    clock.Time
 	finished clock.Time
-	left     int
 }
 
 type testLink struct {
@@ -409,7 +410,12 @@ func (n *testNode) share() {
 // deliver carries a message to the far end, and its receipt back.
 func (n *testNode) deliver(f *testFlow, m testMessage) {
 	far := f.link.far
-	n.w.after(n.w.delay, func() {
+	d := n.w.delay
+	if f.bulk && far.downlink > 0 { // a queue at the far end's downlink
+		far.downAt = max(far.downAt, n.w.now.Add(d)).Add(time.Duration(weight * 1e9 / int64(far.downlink)))
+		d = far.downAt.Sub(n.w.now)
+	}
+	n.w.after(d, func() {
 		if far.dead || !far.links[f.link.farID-1].up || far.recvs[f.recv-1].dead {
 			return
 		}

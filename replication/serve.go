@@ -38,9 +38,10 @@ type serving struct {
 	granted   uint64 // serial up to which it may ask
 	used      uint64 // up to which it has, or has passed
 	grantedAt clock.Time
-	turn      uint64 // in which it was given credit last
+	turn      uint64 // before which others are given credit
 	owed      bool   // it was not told of the last
 	hinted    []hinted
+	sole      int // objects that it was the first to ask for, and that no other neighbor has
 
 	rate    float64 // objects per second that it took lately
 	since   clock.Time
@@ -87,6 +88,10 @@ func (s *Service) onRequest(now clock.Time, n *neighbor, number uint64, b []byte
 		n.waiting = append(n.waiting, &request{n: n, c: c, index: index, serial: serial})
 		c.fresh.Remove(Range{index, index + 1})
 		n.unhint(c, index)
+		if c.Copies(index) == 0 && c.first[index] == nil {
+			c.first[index] = n
+			n.sole++
+		}
 	}
 	if len(denied) > 0 {
 		s.sendControl(now, n, append(append(s.scratch[:0], msgDeny, denyByApplication), denied...))
@@ -134,6 +139,7 @@ func (s *Service) onCancel(n *neighbor, b []byte) bool {
 // onKeen takes that a neighbor could use something.
 func (s *Service) onKeen(n *neighbor) {
 	n.serving.wants = true
+	n.serving.turn = max(n.serving.turn, s.turns)
 	s.hungry = true
 }
 
@@ -168,18 +174,64 @@ func (n *neighbor) unhint(c *Collection, index uint64) {
 	}
 }
 
-// hint chooses an object for a neighbor that has not been sent to anybody.
+// spread notes that a neighbor has objects: those of which another was the
+// first to get a copy have been passed on.
+func (it *interest) spread(r Range) {
+	c := it.c
+	if uint64(len(c.first)) > r.End-r.Start {
+		for i := r.Start; i < r.End; i++ {
+			c.passedOn(i, it.n)
+		}
+		return
+	}
+	for i := range c.first { // order-free
+		if r.Start <= i && i < r.End {
+			c.passedOn(i, it.n)
+		}
+	}
+}
+
+func (c *Collection) passedOn(i uint64, to *neighbor) {
+	if n := c.first[i]; n != nil && n != to {
+		n.sole--
+		delete(c.first, i)
+	}
+}
+
+// soleGone makes the objects fresh again that were sent to a neighbor alone,
+// which has gone.
+func (c *Collection) soleGone(n *neighbor) {
+	for i, m := range c.first { // order-free
+		if m == n {
+			delete(c.first, i)
+			if c.have.Has(i) {
+				c.fresh.Add(Range{i, i + 1})
+			}
+		}
+	}
+}
+
+// hint chooses an object for a neighbor that has not been sent to anybody. When
+// there is none, who has everything chooses what the fewest neighbors have: who
+// got it first may not have passed it on.
 func (s *Service) hint(n *neighbor) {
 	for _, it := range n.interests {
 		c := it.c
-		if c == nil || !it.wants || c.fresh.Empty() {
+		if c == nil || !it.wants {
 			continue
 		}
-		lo, _ := c.fresh.Next(0)
-		hi := c.fresh.end()
+		from := &c.fresh
+		if from.Empty() && c.want.Empty() {
+			from = &c.have
+		}
+		if from.Empty() {
+			continue
+		}
+		lo, _ := from.Next(0)
+		hi := from.end()
 		best, least, found := uint64(0), 0, false
 		for range candidates {
-			i, ok := c.fresh.Next(lo + s.cfg.Rand.Uint64N(hi-lo))
+			i, ok := from.Next(lo + s.cfg.Rand.Uint64N(hi-lo))
 			if !ok || it.has.Has(i) {
 				continue
 			}
@@ -266,6 +318,19 @@ func (n *neighbor) ahead() int {
 	return k
 }
 
+// turnLength is how long a neighbor waits after it was given credit: longer for
+// each object of which it got the only copy and has not passed it on, and
+// longer than one that lags behind.
+func (n *neighbor) turnLength() uint64 {
+	length := uint64(4)
+	for _, it := range n.interests {
+		if it.wants && it.c != nil && n.sole <= 1 && it.has.Count()*4 < it.c.have.Count()*3 {
+			length = 1
+		}
+	}
+	return length * (1 + uint64(n.sole))
+}
+
 // grant gives credit: to as many neighbors as there are slots, to each for as
 // many objects as keep it busy, and in all for no more than the upload limit
 // lets through until their requests are here.
@@ -308,8 +373,9 @@ func (s *Service) grant(now clock.Time) {
 			best.since, best.arrived = now, 0
 		}
 		ahead++
-		s.turns++
-		best.turn, best.grantedAt = s.turns, now
+		s.turns = max(s.turns, best.turn)
+		best.turn = s.turns + best.turnLength()
+		best.grantedAt = now
 		best.granted++
 		best.owed = true
 		s.hint(best)

@@ -152,6 +152,7 @@ func (s *Service) forget(now clock.Time, n *neighbor) {
 	for _, it := range n.interests {
 		if it.c != nil {
 			it.c.removeSource(it)
+			it.c.soleGone(n)
 		}
 	}
 	n.interests, n.byNumber = nil, nil
@@ -348,6 +349,9 @@ func (s *Service) onRuns(now clock.Time, it *interest, b []byte, have bool) {
 		if it.has.Pages() > s.cfg.MaxPages {
 			s.stats.Refused.Pages++
 			it.has.Remove(r)
+		}
+		if have && it.c != nil {
+			it.spread(r)
 		}
 		if have && it.c != nil && !useful {
 			i, ok := it.c.free.Next(r.Start)
