@@ -184,7 +184,7 @@ func (it *interest) spread(r Range) {
 		}
 		return
 	}
-	for i := range c.first { // order-free
+	for i := range c.first { // order-free: each is looked at on its own
 		if r.Start <= i && i < r.End {
 			c.passedOn(i, it.n)
 		}
@@ -201,7 +201,7 @@ func (c *Collection) passedOn(i uint64, to *neighbor) {
 // soleGone makes the objects fresh again that were sent to a neighbor alone,
 // which has gone.
 func (c *Collection) soleGone(n *neighbor) {
-	for i, m := range c.first { // order-free
+	for i, m := range c.first { // order-free: sets have no order
 		if m == n {
 			delete(c.first, i)
 			if c.have.Has(i) {
