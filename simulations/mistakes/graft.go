@@ -57,9 +57,13 @@ func graft(text, file string, mistakes []Mistake, number func() int) (string, er
 		}
 		twin := fmt.Sprintf("%sMistake%d", f.Name.Name, number())
 		begin, end := offset(f.Type.Func), min(offset(f.End())+1, len(text))
-		// The name lies before the body, and so before the mistake.
+		wrong := strings.Replace(text[begin:end], m.Old, m.New, 1)
 		name := offset(f.Name.Pos())
-		wrong := text[begin:name] + twin + strings.Replace(text[name+len(f.Name.Name):end], m.Old, m.New, 1)
+		head := text[begin : name+len(f.Name.Name)]
+		if wrong == text[begin:end] || !strings.HasPrefix(wrong, head) {
+			return "", fmt.Errorf("mistake %s: it changes nothing, or the name of %s", m.Name, f.Name.Name)
+		}
+		wrong = text[begin:name] + twin + wrong[len(head):]
 		twins.WriteString("\n" + wrong)
 		call = strings.Replace(call, "*", twin, 1)
 		if f.Type.Results != nil {

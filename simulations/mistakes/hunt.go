@@ -74,7 +74,7 @@ func (h *hunter) hunt(m Mistake) (v verdict) {
 // rooms says which scenario of ours is likely to catch what, by the folder of
 // the code: it comes first.
 var rooms = map[string]string{
-	"transport": "2-faults", "multicast": "1-calm", "group": "3-ring", "ring": "3-ring", "posting": "4-posts",
+	"transport": "5-flows", "multicast": "1-calm", "group": "3-ring", "ring": "3-ring", "posting": "4-posts",
 }
 
 func (h *hunter) order(m Mistake) []string {

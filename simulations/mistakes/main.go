@@ -22,9 +22,10 @@ func main() {
 	file := flag.String("json", "", "write the verdicts to this file")
 	list := flag.Bool("list", false, "print the mistakes and plant none")
 	least := flag.Float64("least", 0, "fail if a smaller share is caught, from 0 to 1")
+	bounds := flag.Bool("bounds", false, "set the bounds of the scenarios anew, and plant no mistake")
 	flag.Parse()
-	if err := run(os.Stdout, options{
-		scenarios: strings.FieldsFunc(*scenarios, func(r rune) bool { return r == ',' }), seeds: *seeds, only: *only, cpu: *cpu, jobs: *jobs, json: *file, list: *list, least: *least,
+	if err := command(os.Stdout, options{
+		scenarios: strings.FieldsFunc(*scenarios, func(r rune) bool { return r == ',' }), seeds: *seeds, only: *only, cpu: *cpu, jobs: *jobs, json: *file, list: *list, least: *least, bounds: *bounds,
 	}); err != nil {
 		fmt.Fprintln(os.Stderr, "mistakes:", err)
 		os.Exit(1)
@@ -40,9 +41,10 @@ type options struct {
 	json      string
 	list      bool
 	least     float64
+	bounds    bool
 }
 
-func run(out io.Writer, o options) error {
+func command(out io.Writer, o options) error {
 	pattern, err := regexp.Compile(o.only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
@@ -70,6 +72,14 @@ func run(out io.Writer, o options) error {
 		if o.scenarios, err = filepath.Glob(filepath.Join(top, "simulations", "mistakes", "hunt", "*.toml")); err != nil {
 			return err
 		}
+	}
+	if o.bounds {
+		for _, file := range o.scenarios {
+			if err := setBounds(out, file); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	dir, err := os.MkdirTemp("", "mistakes")
 	if err != nil {

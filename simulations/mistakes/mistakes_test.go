@@ -47,6 +47,20 @@ func TestMistakesFit(t *testing.T) {
 	}
 }
 
+// The twin of a function has its mistake, also where that begins with the name.
+func TestTwin(t *testing.T) {
+	const text = "package a\n\nfunc f(n int) int {\n\treturn n\n}\n"
+	got, err := graft(text, "a.go", []Mistake{{Name: "m", Old: "func f(n int) int {\n\treturn n", New: "func f(n int) int {\n\treturn n + 1"}}, func() int { return 1 })
+	if want := "func fMistake1(n int) int {\n\treturn n + 1\n}\n"; err != nil || !strings.HasSuffix(got, want) {
+		t.Errorf("got %v and\n%s\nwant at its end\n%s", err, got, want)
+	}
+	for _, m := range []Mistake{{Name: "m", Old: "func f(", New: "func g("}, {Name: "m", Old: "return n", New: "return n"}} {
+		if got, err := graft(text, "a.go", []Mistake{m}, func() int { return 1 }); err == nil {
+			t.Errorf("planted %+v:\n%s", m, got)
+		}
+	}
+}
+
 // What can't be planted is told, and is not taken for missed.
 func TestStrayMistake(t *testing.T) {
 	dir := t.TempDir()

@@ -3,11 +3,11 @@ package main
 // inTransport are mistakes in RFC 7016: flows, acknowledgements, sessions.
 var inTransport = []Mistake{
 	{
-		Name: "window-off-by-one-fragment",
-		Why:  "a fragment that a receiver's window forbids is taken, at the cost of one beyond it",
-		File: "transport/ack.go",
-		Old:  "if a.Cumulative >= f.unsent {",
-		New:  "if a.Cumulative > f.unsent {",
+		Name: "window-not-obeyed",
+		Why:  "a receiver's window stops nobody before it is closed altogether",
+		File: "transport/sendflow.go",
+		Old:  "return uint64(f.outstanding) >= f.window && !f.exception",
+		New:  "return f.window == 0 && !f.exception",
 	},
 	{
 		Name: "lost-fragment-forgotten",

@@ -28,9 +28,10 @@ const (
 	publisher
 	viewer
 	bystander // a member that does not watch
+	talker    // no member: one of a pair
 )
 
-var roleNames = [...]string{"introducer", "publisher", "viewer", "bystander"}
+var roleNames = [...]string{"introducer", "publisher", "viewer", "bystander", "talker"}
 
 // member is a node of the run.
 type member struct {
@@ -144,11 +145,7 @@ func (r *run) arrive(as role) (*member, error) {
 			return nil, err
 		}
 	}
-	least, most := time.Duration(r.s.Network.LastMile[0]), time.Duration(r.s.Network.LastMile[1])
-	m.lastMile = least
-	if most > least {
-		m.lastMile += time.Duration(r.rng.Uint64()%uint64((most-least)/time.Microsecond+1)) * time.Microsecond
-	}
+	m.lastMile = r.drawLastMile()
 	if m.class >= 0 {
 		r.equip(m, &cfg)
 	}
@@ -204,6 +201,15 @@ func (r *run) arrive(as role) (*member, error) {
 	r.tell(m, "join", "%s in %s%s", roleNames[as], r.m.Place(m.place).Name, r.className(m))
 	r.planEnd(m)
 	return m, nil
+}
+
+// drawLastMile draws what a node's own line adds to the latency.
+func (r *run) drawLastMile() time.Duration {
+	least, most := time.Duration(r.s.Network.LastMile[0]), time.Duration(r.s.Network.LastMile[1])
+	if most <= least {
+		return least
+	}
+	return least + time.Duration(r.rng.Uint64()%uint64((most-least)/time.Microsecond+1))*time.Microsecond
 }
 
 func (r *run) className(m *member) string {

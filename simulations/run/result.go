@@ -77,6 +77,7 @@ func (r *run) result(seed uint64, wall time.Duration) *Result {
 	}
 	r.trafficFigures(res)
 	r.routeFigures(res)
+	r.talkFigures(res)
 	r.churnFigures(res)
 	r.shockFigures(res)
 	r.uploadFigures(res)

@@ -20,6 +20,7 @@ import (
 	"rtmfp/simulations"
 	"rtmfp/simulations/geography"
 	"rtmfp/simulations/scenario"
+	"rtmfp/simulations/talk"
 )
 
 // Options are what a run does beside its scenario.
@@ -89,6 +90,8 @@ type run struct {
 	tally     tally
 	traffic   traffic
 	routing   routing
+	talkers   []*member // both ends of each pair, the first one first
+	pairs     []*talk.Pair
 	churn     churn
 	shocks    []*shock
 }
@@ -195,6 +198,7 @@ func (r *run) plan() error {
 		return err
 	}
 	r.planShocks()
+	r.planTalkers()
 	r.net.At(clock.Time(s.Warmup), r.begin)
 	r.net.At(clock.Time(s.Warmup+s.Duration), r.finish)
 	return nil

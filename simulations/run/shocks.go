@@ -113,6 +113,14 @@ func (r *run) victims(sh *shock) []*member {
 			all = append(all, m)
 		}
 	}
+	switch sh.spec.Kind {
+	case "partition", "one-way", "loss", "stall", "slow":
+		all = append(all, r.talkers...)
+	case "move": // two that move at once do not find each other again
+		for i := 0; i < len(r.talkers); i += 2 {
+			all = append(all, r.talkers[i])
+		}
+	}
 	n := int(float64(sh.spec.Share)*float64(len(all)) + 0.5)
 	switch {
 	case sh.spec.Region != "":

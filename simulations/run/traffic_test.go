@@ -58,6 +58,37 @@ near = 3
 	}
 }
 
+// Pairs talk: all that they send gets there, under loss, and what they are told
+// is true.
+func TestTalk(t *testing.T) {
+	res := once(t, parse(t, `
+nodes = 3
+warmup = "1s"
+duration = "20s"
+drain = "1s"
+[network]
+loss = 0.03
+reorder = 0.02
+[talk]
+pairs = 2
+session = "4s"
+[checks]
+turns = 4
+[[shock]]
+at = "8s"
+kind = "move"
+share = 1
+`), 3, Options{})
+	f := res.Figures
+	for name, most := range map[string]float64{
+		"talk_open_mean_ms": 3000, "talk_delay_p50_ms": 400, "talk_close_mean_ms": 2000, "talk_given_up_ratio": 0.5, "talk_wire_ratio": 2,
+	} {
+		if v, ok := f[name]; !ok || v <= 0 || v > most {
+			t.Errorf("%s: got %v, %v, want up to %v", name, v, ok, most)
+		}
+	}
+}
+
 // What a scenario asks to be watched is watched: a node that has hung keeps
 // neighbors that have given it up.
 func TestWatchedRing(t *testing.T) {

@@ -41,6 +41,7 @@ type Scenario struct {
 	Live        *Live       `toml:"live" doc:"a stream that one node publishes and others play; without any traffic the group idles"`
 	Posts       *Posts      `toml:"posts" doc:"posts that members write to everybody"`
 	Routing     *Routing    `toml:"routing" doc:"messages that members send to whoever is nearest to a place on the ring"`
+	Talk        *Talk       `toml:"talk" doc:"pairs of nodes beside the group's that talk to each other over plain sessions"`
 	Measure     Measure     `toml:"measure" doc:"how figures are taken"`
 	Checks      Checks      `toml:"checks" doc:"invariants beside those that are always watched; a run ends at the first that is broken"`
 
@@ -146,6 +147,19 @@ type Routing struct {
 	Size     Size  `toml:"size" default:"200B" min:"16B" max:"60kB" doc:"of a message, and of a reply"`
 	Requests Ratio `toml:"requests" default:"0.5" max:"1" doc:"share of the messages that ask for a reply"`
 	Seam     Ratio `toml:"seam" default:"0.1" max:"1" doc:"share that goes to a place next to 0, where the ring closes; a third of the others goes to the place of a member that is drawn, the rest to random places"`
+}
+
+// Talk is a workload at the level of sessions. The nodes of a pair open a
+// session to each other, and send messages on eight flows each: ordered or as
+// received, with deadlines or without, time critical or not.
+type Talk struct {
+	Pairs    int      `toml:"pairs" default:"4" min:"1" max:"10000" doc:"how many"`
+	Rate     Float    `toml:"rate" default:"10" min:"0.1" max:"1000" doc:"messages in a second, of each end; each goes on a flow that is drawn, one time in 64 sixteen of them at once"`
+	Size     Size     `toml:"size" default:"4kB" min:"1kB" max:"60kB" doc:"the most bytes of a message, of which the sizes are drawn"`
+	Flow     Duration `toml:"flow" default:"1s" min:"10ms" max:"1h" doc:"mean time after which an end closes one of its flows and opens another, and half of the mean time after which it holds one that it receives for 1.5 s"`
+	Session  Duration `toml:"session" default:"10s" min:"100ms" max:"10h" doc:"mean time after which either end closes the session, one time in four without waiting for an answer, and another is opened from either side, or from both at once"`
+	Patience Duration `toml:"patience" default:"20s" min:"1s" max:"1h" doc:"what takes longer breaks an invariant: opening or closing a session, closing a flow, the arrival of a message without a deadline, and the receipt for one"`
+	Broken   bool     `toml:"broken" default:"false" doc:"sessions may end because the network is too bad; otherwise that breaks an invariant"`
 }
 
 // Measure says how figures are taken.
