@@ -7,17 +7,28 @@ import (
 )
 
 // announcing is what the neighbors are told of a stream, and what they have
-// been told. All modern ones get the same message, which says what changed
-// since the last one; whoever comes anew first gets everything.
+// been told. News are numbered in rounds, and each modern neighbor is told what
+// changed since the round up to which it knows; whoever comes anew first gets
+// everything.
+//
+// Not all are told in every round: a member speaks to those with whom it has to
+// do in the trees every few rounds, and goes round the others, a few at a time.
+// So what it says in all does not grow with the number of its neighbors, and
+// somebody tells it of something new nearly as often as if all did at once.
 type announcing struct {
 	stateAt     clock.Time // when to tell them
 	lastState   clock.Time
-	changed     bool   // fragments came
+	changed     bool   // fragments came since the last round
 	changedLow  uint64 // the lowest of them
 	treeChanged bool
-	told        state  // without its map
-	oldTurn     int    // whose turn it is among old neighbors
-	oldNewest   uint64 // the newest id in the last map for them
+	tellAll     bool           // the next round is for everybody
+	round       uint32         // of the latest news
+	treeRound   uint32         // of the latest news of routes
+	lows        [rounds]uint64 // the lowest id that came with each of the latest rounds
+	turn        int            // whose turn it is among the others
+	told        state          // of the latest round, without its map
+	oldTurn     int            // whose turn it is among old neighbors
+	oldNewest   uint64         // the newest id in the last map for them
 	oldLast     clock.Time
 }
 
@@ -33,8 +44,9 @@ func (st *stream) noteChange(now clock.Time, id uint64) {
 	}
 }
 
-// stateSoon has the neighbors told at once, but not too often.
+// stateSoon has all neighbors told at once, but not too often.
 func (st *stream) stateSoon(now clock.Time) {
+	st.tellAll = true
 	at := max(now, st.lastState.Add(stateGap))
 	if at < st.stateAt {
 		st.stateAt = at
@@ -43,7 +55,7 @@ func (st *stream) stateSoon(now clock.Time) {
 }
 
 // current returns what there is to tell now, without the map.
-func (st *stream) current() state {
+func (st *stream) current(now clock.Time) state {
 	m := state{key: st.key, room: st.room(), load: byte(min(st.load(), 255))}
 	if !st.win.empty() {
 		m.newest, m.oldest = st.win.top, st.win.low
@@ -54,54 +66,132 @@ func (st *stream) current() state {
 	if st.keyed {
 		m.flags |= stateKeyed
 	}
+	if st.restless(now) {
+		m.flags |= stateHungry
+	}
 	for s := range st.slices {
 		m.routes[s] = st.slices[s].route
 	}
 	return m
 }
 
-// broadcast tells the neighbors that carry the stream what changed.
+// broadcast tells neighbors that carry the stream what changed.
 func (st *stream) broadcast(now clock.Time) {
 	st.stateAt = clock.Never
-	m := st.current()
-	emptied := m.newest < st.told.newest
-	news := st.changed || st.treeChanged || emptied ||
-		m.room != st.told.room || m.key != st.told.key || m.flags != st.told.flags&stateKeyed
-	if news {
-		st.told = m
-		if st.treeChanged {
-			m.flags |= stateTree
-		}
-		low := m.newest // an empty map: nothing older changed
-		if st.changed {
-			low = st.changedLow
-		}
-		if emptied {
-			m.flags |= stateFull
-			low = 0
-		}
-		b := appendState(st.s.scratch[:0], &m)
-		b = appendBitmap(b, &st.win, m.newest, low)
-		st.s.scratch = b
-		for _, p := range st.peers {
-			if !p.n.Modern {
-				continue
-			}
-			if p.ctrlIn != 0 && p.synced {
-				st.control(now, p, b)
-			} else {
-				p.synced = false
-			}
-		}
-		for _, p := range st.peers {
-			if p.n.Modern && p.ctrlIn != 0 && !p.synced {
-				st.sendAll(now, p)
-			}
-		}
+	m := st.current(now)
+	if st.noteRound(&m) {
 		st.lastState = now
-		st.changed, st.treeChanged = false, false
 	}
+	all := st.tellAll || !st.busy(now)
+	st.tellAll = false
+	others := 0
+	for _, p := range st.peers {
+		if !p.n.Modern || p.ctrlIn == 0 {
+			continue
+		}
+		if !p.synced {
+			st.sendAll(now, p)
+		} else if p.told != st.round && (all || st.due(p)) {
+			st.tell(now, p, &m, 0)
+		} else if p.told != st.round {
+			others++
+		}
+	}
+	st.tellOthers(now, &m, others)
 	st.broadcastOld(now)
+}
+
+// noteRound begins a round if there are news.
+func (st *stream) noteRound(m *state) bool {
+	emptied := m.newest < st.told.newest
+	if !st.changed && !st.treeChanged && !emptied &&
+		m.room == st.told.room && m.key == st.told.key && m.flags == st.told.flags {
+		return false
+	}
+	was := st.told.flags
+	st.told = *m
+	st.round++
+	low := m.newest // an empty map: nothing older changed
+	if st.changed {
+		low = st.changedLow
+	}
+	if emptied {
+		low = 0
+		st.tellAll = true
+	}
+	if m.flags&^was&stateHungry != 0 {
+		st.tellAll = true
+	}
+	st.lows[st.round%rounds] = low
+	if st.treeChanged {
+		st.treeRound = st.round
+	}
+	st.changed, st.treeChanged = false, false
+	return true
+}
+
+// due reports whether a neighbor is to be told for what this node and it have
+// to do with each other.
+func (st *stream) due(p *peer) bool {
+	age := st.round - p.told
+	return p.hungry || p.children != 0 && age >= childRounds || p.asked != 0 && age >= parentRounds
+}
+
+// tellOthers goes on with the round of the neighbors that are not due: some of
+// those n that have something to hear.
+func (st *stream) tellOthers(now clock.Time, m *state, n int) {
+	quota := min(n, max(leastTold, (len(st.peers)+farRounds-1)/farRounds))
+	for range len(st.peers) {
+		if quota <= 0 {
+			return
+		}
+		st.turn = (st.turn + 1) % len(st.peers)
+		if p := st.peers[st.turn]; p.n.Modern && p.ctrlIn != 0 && p.synced && p.told != st.round {
+			st.tell(now, p, m, 0)
+			quota--
+		}
+	}
+}
+
+// tell tells a neighbor what changed since it was told the last time.
+func (st *stream) tell(now clock.Time, p *peer, m *state, flags byte) {
+	if p.ctrlOut == 0 {
+		return
+	}
+	age := st.round - p.told
+	low := m.newest
+	full := age > rounds
+	for r := st.round; !full && r != p.told; r-- {
+		low = min(low, st.lows[r%rounds])
+	}
+	out := *m
+	out.flags |= flags
+	if full || low == 0 {
+		out.flags |= stateFull
+		low = 0
+	}
+	if full || int32(st.treeRound-p.told) > 0 {
+		out.flags |= stateTree
+	}
+	b := appendState(st.s.scratch[:0], &out)
+	b = appendBitmap(b, &st.win, m.newest, low)
+	st.s.scratch = b
+	st.control(now, p, b)
+	p.told = st.round
+}
+
+// answer tells a neighbor that what it has asked for is not held, by telling it
+// what is.
+func (st *stream) answer(now clock.Time, p *peer) {
+	if !p.n.Modern || p.ctrlIn == 0 || !p.synced || now.Sub(p.answeredAt) < stateGap {
+		return
+	}
+	p.answeredAt = now
+	m := st.current(now)
+	if st.noteRound(&m) {
+		st.lastState = now
+	}
+	st.tell(now, p, &m, stateAnswer)
 }
 
 // broadcastOld sends whole maps to the old neighbors: to all, or to one of
@@ -144,7 +234,7 @@ func (st *stream) sendAll(now clock.Time, p *peer) {
 	}
 	var b []byte
 	if p.n.Modern {
-		m := st.current()
+		m := st.current(now)
 		m.flags |= stateFull | stateTree
 		b = appendState(st.s.scratch[:0], &m)
 		b = appendBitmap(b, &st.win, m.newest, 0)
@@ -157,7 +247,7 @@ func (st *stream) sendAll(now clock.Time, p *peer) {
 	}
 	st.s.scratch = b
 	st.control(now, p, b)
-	p.synced = true
+	p.synced, p.told = true, st.round
 }
 
 // epochDue reports whether the publisher's routes need a new epoch.

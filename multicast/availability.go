@@ -8,9 +8,11 @@ import (
 
 // Flags of a state message.
 const (
-	stateTree  = 0x01 // the tree section is there
-	stateFull  = 0x02 // the map is whole: what is older than it is not held
-	stateKeyed = 0x04 // the publisher marks key frames
+	stateTree   = 0x01 // the tree section is there
+	stateFull   = 0x02 // the map is whole: what is older than it is not held
+	stateKeyed  = 0x04 // the publisher marks key frames
+	stateAnswer = 0x08 // what was asked for and is not in the map is not held
+	stateHungry = 0x10 // news are wanted as soon as there are any
 )
 
 const (

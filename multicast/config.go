@@ -148,10 +148,11 @@ const (
 
 	epochPeriod     = 400 * time.Millisecond
 	idleEpochPeriod = time.Second
-	stateGap        = 20 * time.Millisecond // between states sent at once
-	delayNews       = 2 * time.Millisecond  // of a path, worth telling
-	busyFor         = 2 * time.Second       // after a fragment a stream counts as running
-	idleTick        = time.Second           // while it does not
+	stateGap        = 20 * time.Millisecond  // between states sent at once
+	presumeLag      = 100 * time.Millisecond // by which a neighbor's slices may trail each other
+	delayNews       = 2 * time.Millisecond   // of a path, worth telling
+	busyFor         = 2 * time.Second        // after a fragment a stream counts as running
+	idleTick        = time.Second            // while it does not
 	meterPeriod     = 500 * time.Millisecond
 
 	defaultSliceInterval = 30 * time.Millisecond
@@ -170,6 +171,16 @@ const (
 	settleTime  = 2 * time.Second        // after it, in which neighbors may name what they hold
 )
 
+// How often a neighbor is told what is new, in rounds, of which there is one in
+// an availability period while fragments come.
+const (
+	rounds       = 16 // that are remembered; who knows less is told everything
+	childRounds  = 2  // who is fed here goes by what it hears of routes
+	parentRounds = 3  // who feeds this node goes by that it hears at all
+	farRounds    = 12 // everybody else
+	leastTold    = 1  // of everybody else in one round, if there are so many
+)
+
 // Bounds of what one neighbor can make this node hold or do.
 const (
 	maxGaps        = 4096 // fragments that are tracked as missing
@@ -186,6 +197,9 @@ const (
 
 	// outstandingCost makes a neighbor look farther for each answer it owes.
 	outstandingCost = time.Millisecond
+
+	// guessCost makes it prefer one that has told that it holds the fragment.
+	guessCost = 60 * time.Millisecond
 )
 
 // MaxMessage is the largest message that Write takes, in bytes.

@@ -21,6 +21,7 @@ func (*nowhere) CloseFlow(clock.Time, group.FlowID)                {}
 func (*nowhere) RejectFlow(clock.Time, group.RecvID)               {}
 func (*nowhere) Send(clock.Time, group.FlowID, []byte, clock.Time) {}
 func (*nowhere) Backlog(group.FlowID) int                          { return 0 }
+func (*nowhere) LastHeard(group.LinkID) clock.Time                 { return 0 }
 func (*nowhere) RTT(group.LinkID) time.Duration                    { return time.Millisecond }
 
 // relay is one node between a publisher, link 1, and other members, all of
@@ -99,6 +100,11 @@ func (r *relay) step() {
 	if r.id%13 == 0 {
 		r.tell()
 	}
+	r.feed()
+}
+
+// feed has the publisher push the fragment r.id.
+func (r *relay) feed() {
 	var payload [relayPayload]byte
 	payload[0] = byte(r.id % 133 / 132)
 	r.msg = appendFragment(r.msg[:0], fragment{id: r.id, start: true, typ: TypeOwn, payload: payload[:]})
@@ -119,6 +125,31 @@ func TestRelayAllocatesNothing(t *testing.T) {
 	s := r.sub.Stats()
 	if s.Fragments < 5000 || s.FragmentsPushedToPeers < 14000 || s.Missing != 0 {
 		t.Errorf("the relay did not work: %+v", s)
+	}
+}
+
+// Playing allocates nothing where frames are given back.
+func TestPlayingAllocatesNothing(t *testing.T) {
+	r := newRelay(t, 6, 3)
+	frames := 0
+	step := func() {
+		r.step()
+		for f, ok := r.sub.NextFrame(); ok; f, ok = r.sub.NextFrame() {
+			if len(f.Data) != relayPayload-ownHeadSize || f.ID != r.id {
+				t.Fatalf("frame %d has %d bytes after fragment %d", f.ID, len(f.Data), r.id)
+			}
+			r.sub.Reuse(f.Data)
+			frames++
+		}
+	}
+	for range 3000 {
+		step()
+	}
+	if n := testing.AllocsPerRun(2000, step); n != 0 {
+		t.Errorf("%v allocations per frame", n)
+	}
+	if frames < 4500 {
+		t.Errorf("%d frames were played", frames)
 	}
 }
 

@@ -89,6 +89,7 @@ type testLink struct {
 	from, to  *testNode
 	delay     time.Duration
 	up        bool
+	heard     clock.Time // the latest acknowledgement
 }
 
 type testFlow struct {
@@ -353,6 +354,13 @@ func (n *testNode) RTT(link group.LinkID) time.Duration {
 	return 0
 }
 
+func (n *testNode) LastHeard(link group.LinkID) clock.Time {
+	if l := n.links[link]; l != nil {
+		return l.heard
+	}
+	return 0
+}
+
 func (n *testNode) Send(now clock.Time, flow group.FlowID, msg []byte, deadline clock.Time) {
 	f := n.flows[flow]
 	if f == nil {
@@ -432,6 +440,7 @@ func (n *testNode) transmit(f *testFlow, msg []byte, deliver func(far *testNode)
 			w.at(far.frozen, func() { deliver(far); far.turn() })
 			return
 		}
+		w.after(l.delay, func() { l.heard = w.now })
 		deliver(far)
 		far.turn()
 	})

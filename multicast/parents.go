@@ -379,7 +379,7 @@ func (st *stream) watchParents(now clock.Time) {
 			continue
 		}
 		p := sl.parent
-		if now.Sub(p.n.lastHeard) >= limit {
+		if st.s.quiet(now, p.n) >= limit {
 			p.n.suspect = true
 			st.dropParent(now, p)
 			st.releaseGaps(now, p)

@@ -85,8 +85,17 @@ func (st *stream) holder(now clock.Time, g *gap) (best *peer, when clock.Time) {
 	var bestCost int64
 	ties := 0
 	for _, p := range st.peers {
-		if p.ctrlOut == 0 || p.n.suspect || !p.have.has(g.id) {
+		if p.ctrlOut == 0 || p.n.suspect {
 			continue
+		}
+		guess := time.Duration(0)
+		if !p.have.has(g.id) {
+			at := st.presumedAt(p, g.id)
+			if at > now {
+				when = min(when, at)
+				continue
+			}
+			guess = guessCost
 		}
 		if !p.n.Modern && !g.early && g.known.Add(st.desc.fetch) > now {
 			// Old neighbors give push that much time, and others to announce.
@@ -98,7 +107,7 @@ func (st *stream) holder(now clock.Time, g *gap) (best *peer, when clock.Time) {
 			when = min(when, now.Add(pullRetry))
 			continue
 		}
-		cost := int64(st.s.flows.RTT(p.n.link)/2) + int64(p.outstanding)*int64(outstandingCost)
+		cost := int64(st.s.flows.RTT(p.n.link)/2+guess) + int64(p.outstanding)*int64(outstandingCost)
 		if g.tries > 0 && p == g.last {
 			cost += int64(maxPullWait)
 		}
@@ -115,6 +124,34 @@ func (st *stream) holder(now clock.Time, g *gap) (best *peer, when clock.Time) {
 		g.last = best
 	}
 	return best, when
+}
+
+// presumedAt returns from when on a neighbor may be taken to hold a fragment
+// that it has not told of: one that is fed goes on at the pace of the stream
+// between the times at which it speaks. It is clock.Never if there is no telling.
+// A neighbor that is asked in vain says so.
+func (st *stream) presumedAt(p *peer, id uint64) clock.Time {
+	rate := st.meter.perSecond
+	if !p.n.Modern || p.newest == 0 || rate == 0 || p.routes[id%numSlices].depth >= maxDepth {
+		return clock.Never
+	}
+	trail := rate * uint64(presumeLag) / uint64(time.Second) // what its slices may still lack
+	if id+trail <= p.newest || id > p.newest+rate {
+		return clock.Never // it would have told of it, or will before
+	}
+	return p.toldAt.Add(time.Duration((id + trail - p.newest) * uint64(time.Second) / rate))
+}
+
+// onAnswer asks others for what a neighbor was asked for and says that it does
+// not hold.
+func (st *stream) onAnswer(now clock.Time, p *peer) {
+	for i := range st.missing {
+		if g := &st.missing[i]; g.asked == p && !p.have.has(g.id) {
+			st.release(g)
+			g.due = now
+			st.repairNow(now)
+		}
+	}
 }
 
 // pullTimeout is how long to wait for the answer to a pull.
@@ -201,12 +238,18 @@ func (st *stream) expireGaps(now clock.Time) {
 
 // onFetch serves a modern neighbor's request.
 func (st *stream) onFetch(now clock.Time, p *peer, first uint64, bitmap []byte) {
+	held := true
 	for j, bits := range bitmap {
 		for k := range 8 {
 			if bits&(1<<k) != 0 {
-				st.serve(now, p, first+uint64(8*j+k))
+				id := first + uint64(8*j+k)
+				held = held && st.win.has(id)
+				st.serve(now, p, id)
 			}
 		}
+	}
+	if !held {
+		st.answer(now, p)
 	}
 }
 

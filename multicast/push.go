@@ -117,7 +117,7 @@ func (st *stream) admit(now clock.Time, p *peer, s int, urgent bool) bool {
 			continue // it has been told to go
 		}
 		count++
-		if q.n.Modern && st.busy(now) && now.Sub(q.n.lastHeard) > childSilence {
+		if q.n.Modern && st.busy(now) && st.s.quiet(now, q.n) > childSilence {
 			silent = q
 		}
 		if n := keeps(q); q.n.Modern && n > share && (greedy == nil || n > keeps(greedy)) {
@@ -155,7 +155,7 @@ func (st *stream) share(now clock.Time) int {
 	}
 	viewers := 0
 	for _, p := range st.peers {
-		if p.ctrlIn != 0 && p.n.Modern && (!st.busy(now) || now.Sub(p.n.lastHeard) <= childSilence) {
+		if p.ctrlIn != 0 && p.n.Modern && (!st.busy(now) || st.s.quiet(now, p.n) <= childSilence) {
 			viewers++
 		}
 	}

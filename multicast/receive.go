@@ -294,6 +294,7 @@ func (st *stream) onState(now clock.Time, p *peer, msg []byte) bool {
 	first := !p.heard
 	p.heard = true
 	p.room, p.load, p.key = m.room, m.load, m.key
+	p.hungry = m.flags&stateHungry != 0
 	st.keyed = st.keyed || m.flags&stateKeyed != 0
 	if m.flags&stateTree != 0 {
 		p.routes = m.routes
@@ -327,6 +328,10 @@ func (st *stream) onState(now clock.Time, p *peer, msg []byte) bool {
 	st.beginFrom(now, p, m.newest)
 	st.beginEarlier(now, m.key)
 	st.onMap(now, m.newest)
+	p.newest, p.toldAt = m.newest, now
+	if m.flags&stateAnswer != 0 {
+		st.onAnswer(now, p)
+	}
 	if first || st.restless(now) {
 		st.replan = true
 	}

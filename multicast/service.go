@@ -19,6 +19,7 @@ type Flows interface {
 	Send(now clock.Time, flow group.FlowID, msg []byte, deadline clock.Time)
 	Backlog(flow group.FlowID) int
 	RTT(link group.LinkID) time.Duration
+	LastHeard(link group.LinkID) clock.Time // anything at all, acknowledgements included
 }
 
 // Metadata of the flows of a stream (groups-wire.md §3.1).
@@ -60,8 +61,14 @@ type neighbor struct {
 	link      group.LinkID
 	peers     []*peer
 	flows     []group.RecvID // accepted from it
-	lastHeard clock.Time     // any message of any stream
+	lastHeard clock.Time     // any message of any stream; see quiet
 	suspect   bool           // went silent while it should have pushed
+}
+
+// quiet returns how long nothing has come from a neighbor. One that is fed
+// acknowledges what it gets, though it may have nothing to say.
+func (s *Service) quiet(now clock.Time, n *neighbor) time.Duration {
+	return now.Sub(max(n.lastHeard, s.flows.LastHeard(n.link)))
 }
 
 // inflow is a flow that a neighbor sends on.

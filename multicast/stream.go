@@ -51,10 +51,13 @@ type peer struct {
 	// What the neighbor said.
 	have   idSet
 	heard  bool // it has told what it holds
+	hungry bool // it wants news at once
 	oldest uint64
 	key    uint64
 	room   byte
 	load   byte
+	newest uint64     // as it said
+	toldAt clock.Time // when
 	routes [numSlices]route
 	hinted byte // slices for which others recommend it
 
@@ -73,7 +76,10 @@ type peer struct {
 	leaving   byte // those of them that it was asked to find elsewhere
 	leaveAt   clock.Time
 	allowance allowance
-	synced    bool // it was told everything, and deltas follow
+	synced    bool   // it was told everything, and deltas follow
+	told      uint32 // the round up to which it was told
+
+	answeredAt clock.Time // when it was last told for having asked in vain
 }
 
 func newStream(s *Service, d description) *stream {
@@ -205,8 +211,8 @@ func (st *stream) control(now clock.Time, p *peer, msg []byte) {
 func (st *stream) peerSilent(now clock.Time, p *peer) {
 	p.ctrlIn = 0
 	p.have = idSet{}
-	p.heard, p.synced = false, false
-	p.oldest, p.key, p.room, p.load, p.hinted, p.denied = 0, 0, 0, 0, 0, 0
+	p.heard, p.synced, p.hungry = false, false, false
+	p.oldest, p.newest, p.key, p.room, p.load, p.hinted, p.denied = 0, 0, 0, 0, 0, 0, 0
 	for i := range p.routes {
 		p.routes[i] = route{depth: depthUnfed}
 	}
@@ -273,6 +279,7 @@ func (st *stream) end(now clock.Time, last uint64) {
 		st.learn(now, last)
 	}
 	// The neighbors hear what there is to be had before they hear that it ends.
+	st.tellAll = true
 	st.broadcast(now)
 	for _, p := range st.peers {
 		st.tellEnd(now, p)

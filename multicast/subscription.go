@@ -36,6 +36,7 @@ type Subscription struct {
 	delivered bool   // a frame of st was returned
 	reset     bool
 	lost      int
+	spare     []byte // of Reuse
 }
 
 // NextFrame returns the next frame in the order of publication. It returns
@@ -194,7 +195,7 @@ func (p *Subscription) assemble(f *fragment, end uint64) (Frame, bool) {
 		payload = payload[ownHeadSize:]
 	}
 	if end == f.id {
-		fr.Data = append(make([]byte, 0, len(payload)), payload...)
+		fr.Data = append(p.room(len(payload)), payload...)
 		return fr, true
 	}
 	head := len(f.payload) - len(payload)
@@ -206,13 +207,26 @@ func (p *Subscription) assemble(f *fragment, end uint64) (Frame, bool) {
 		}
 		size += len(piece.payload)
 	}
-	fr.Data = make([]byte, 0, size)
+	fr.Data = p.room(size)
 	for id := f.id; id <= end; id++ {
 		piece, _ := consumeFragment(st.win.get(id))
 		fr.Data = append(fr.Data, piece.payload[head:]...)
 		head = 0
 	}
 	return fr, true
+}
+
+// Reuse gives the data of a frame back, for the next one. Whoever looks at
+// frames one by one makes no garbage that way.
+func (p *Subscription) Reuse(data []byte) { p.spare = data[:0] }
+
+// room returns an empty slice for size bytes.
+func (p *Subscription) room(size int) []byte {
+	if b := p.spare; cap(b) >= size {
+		p.spare = nil
+		return b
+	}
+	return make([]byte, 0, size)
 }
 
 // Ended reports whether the publisher ended the stream and all of it that

@@ -68,6 +68,10 @@ type Network struct {
 	watch    watch
 }
 
+// manyNodes is from how many nodes on their memory is more than what is found
+// without huge pages.
+const manyNodes = 100
+
 // transmitSize is the room for one batch of datagrams of a core.
 const transmitSize = 64 << 10
 
@@ -179,6 +183,9 @@ func (w *Network) Run(d time.Duration) {
 }
 
 func (w *Network) sample() {
+	if len(w.nodes) >= manyNodes {
+		hugePages()
+	}
 	if w.cfg.Sample != nil {
 		w.cfg.Sample(w.now)
 	}

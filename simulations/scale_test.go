@@ -133,6 +133,7 @@ func (v *crowdViewer) drain() {
 		v.count++
 		v.lost += f.Lost
 		v.late = append(v.late, time.Duration(v.net.Unix()-f.SentAt)*time.Microsecond)
+		v.sub.Reuse(f.Data)
 	}
 }
 
@@ -263,7 +264,9 @@ func BenchmarkStream(b *testing.B) {
 	}{{100, 10 * time.Second, 20 * time.Second, 0}, {1000, 10 * time.Second, 10 * time.Second, 0}, {10_000, 5 * time.Second, 3 * time.Second, 4 * time.Second}} {
 		b.Run(strconv.Itoa(c.size), func(b *testing.B) {
 			for b.Loop() {
+				// What lives as long as a viewer is far more than what it throws away.
 				defer debug.SetGCPercent(debug.SetGCPercent(50))
+				defer debug.SetMemoryLimit(debug.SetMemoryLimit(11 << 30))
 				crowd := newCrowd(b, Config{Seed: 1, Checks: Checks{Turns: 1 << 16}}, c.size, max(c.size/10, 50), MemberOptions{})
 				crowd.w.Run(5 * time.Second)
 				crowd.play(b)

@@ -199,6 +199,9 @@ func (s *Session) appendAcks(b []byte, end int, obligatory bool) []byte {
 			break
 		}
 	}
+	if !s.ackNow {
+		s.lone = 0 // it goes with something else
+	}
 	s.ackNow, s.rxData, s.ackAt = false, 0, clock.Never
 	if n == 0 {
 		return b[:without] // nothing was due

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/transport/wire"
 )
@@ -123,5 +124,72 @@ func TestSequenceSet(t *testing.T) {
 				t.Fatalf("contains(%d): got %v, want %v", i, q.contains(i), want[i])
 			}
 		}
+	}
+}
+
+// Where time-critical packets come one at a time, nothing is gained by waiting
+// for a second one: after two of them they are acknowledged at once, but for a
+// trial now and then, and until two come close together again.
+func TestLoneCriticalPackets(t *testing.T) {
+	n, a, b := pair(t, 1)
+	sa, _ := n.connect(a, b)
+	f := open(t, sa, n.now, FlowOptions{Metadata: []byte("x"), TimeCritical: true})
+	send(t, f, n.now, numbered(1, 100), SendOptions{})
+	n.run(time.Second)
+	var acks []time.Duration
+	var start clock.Time
+	n.drop = func(from, _ netip.AddrPort, _ []byte) bool {
+		if from == b.addr {
+			acks = append(acks, n.now.Sub(start)-n.latency)
+		}
+		return false
+	}
+	late := 0
+	for i := range 70 {
+		acks, start = nil, n.now
+		send(t, f, n.now, numbered(i, 900), SendOptions{})
+		n.run(200 * time.Millisecond)
+		switch {
+		case len(acks) != 1 || acks[0] != 0 && acks[0] != criticalAck:
+			t.Fatalf("packet %d is acknowledged after %v, want once, at once or after %v", i, acks, criticalAck)
+		case acks[0] != 0:
+			late++
+		case i < loneAcks:
+			t.Errorf("packet %d is acknowledged at once, want after %v", i, criticalAck)
+		}
+	}
+	if late < loneAcks+1 || late > loneAcks+3 {
+		t.Errorf("%d of 70 lone packets were acknowledged late, want the first %d and two trials", late, loneAcks)
+	}
+	n.drop = nil
+	for range 2 {
+		send(t, f, n.now, numbered(1, 900), SendOptions{})
+	}
+	n.run(time.Second)
+	if s := b.Session(a.PeerID()); s.lone >= loneAcks {
+		t.Error("two packets came together, but single ones are still acknowledged at once")
+	}
+}
+
+// An alarm that was taken back does not wake the owner of the endpoint.
+func TestNoIdleAlarms(t *testing.T) {
+	n, a, b := pair(t, 1)
+	sa, _ := n.connect(a, b)
+	f := open(t, sa, n.now, FlowOptions{Metadata: []byte("x"), TimeCritical: true})
+	for i := range 20 {
+		send(t, f, n.now, numbered(i, 100), SendOptions{})
+		n.run(100 * time.Millisecond)
+	}
+	if sa.timer.When() == clock.Never || sa.aliveAt == clock.Never {
+		t.Fatal("the session watches nothing")
+	}
+	sent := n.now
+	send(t, f, n.now, numbered(20, 100), SendOptions{})
+	n.until(time.Second, func() bool { return f.Buffered() == 0 })
+	if sa.timer.When() >= sa.nextAlarm() {
+		t.Fatal("no alarm was taken back")
+	}
+	if at := a.Deadline(); at != sa.nextAlarm() {
+		t.Errorf("everything is acknowledged after %v, and the endpoint wants to be woken %v after the last packet, want %v", n.now.Sub(sent), at.Sub(sent), sa.nextAlarm().Sub(sent))
 	}
 }

@@ -39,6 +39,8 @@ const (
 
 	delayedAck  = 200 * time.Millisecond // RFC 7016 §3.6.3.4.4
 	criticalAck = 20 * time.Millisecond  // the same for time-critical packets: their sender has no time to guess; our choice
+	loneAcks    = 2                      // time-critical packets that were acknowledged alone until others are at once; our choice
+	loneTrial   = 32                     // of them until one waits again; our choice
 	ackEvery    = 2                      // RFC 7016 §3.6.3.2: data packets until an acknowledgement is due
 
 	criticalHold = 800 * time.Millisecond // RFC 7016 §3.5.2.1: how long a time-critical notification counts

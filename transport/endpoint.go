@@ -194,7 +194,30 @@ func (e *Endpoint) Deadline() clock.Time {
 	if e.outbox.n > 0 || e.sendable.head != nil || e.workHead < len(e.work) || e.events.head < len(e.events.queue) {
 		return e.now
 	}
-	return min(e.timers.Next(), e.outbox.next(), e.assembler.next())
+	return min(e.nextAlarm(), e.outbox.next(), e.assembler.next())
+}
+
+// nextAlarm returns when the first alarm of a session is due. Most alarms are
+// put off or taken back before their time, while their session's timer stays
+// where it was; the first timer is set right here, so that nobody is woken for
+// nothing.
+func (e *Endpoint) nextAlarm() clock.Time {
+	for {
+		t := e.timers.First()
+		if t == nil {
+			return clock.Never
+		}
+		s := t.Owner
+		at := s.nextAlarm()
+		if at <= t.When() && s.aliveAt <= t.When() {
+			s.putOffAlive()
+			at = s.nextAlarm()
+		}
+		if at <= t.When() {
+			return t.When()
+		}
+		e.timers.Set(t, at)
+	}
 }
 
 func (e *Endpoint) drop(from netip.AddrPort, why Drop) {

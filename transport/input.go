@@ -204,6 +204,17 @@ func (s *Session) countData(now clock.Time, critical bool) {
 	s.rxData = min(s.rxData+1, ackEvery)
 	if s.rxData >= ackEvery {
 		s.ackNow = true
+		s.lone = 0
+	}
+	if critical && s.lone >= loneAcks {
+		// Time-critical packets come one at a time here: what delays their
+		// acknowledgements costs an alarm and saves nothing. Now and then it is
+		// tried again.
+		if s.lone++; s.lone < loneAcks+loneTrial {
+			s.ackNow = true
+		} else {
+			s.lone = loneAcks - 1
+		}
 	}
 	if s.ackNow || s.e.cfg.Rare.Hit(rare.AckAtOnce) {
 		s.ackNow = true

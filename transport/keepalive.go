@@ -53,6 +53,22 @@ func (s *Session) aliveAlarm(now clock.Time) {
 	s.arm(next)
 }
 
+// putOffAlive moves the alarm to where aliveAlarm would set it if it has nothing
+// to do but that.
+func (s *Session) putOffAlive() {
+	if s.state != StateOpen || s.waiting != 0 || s.pingSent != 0 || s.keys.Worn() {
+		return
+	}
+	next := s.lastHeard.Add(s.keepalive())
+	if s.streak == streakLength {
+		next = min(next, s.lastHeard.Add(s.quiet()))
+	}
+	if !s.dormant {
+		next = min(next, s.dataAt.Add(s.e.cfg.Keepalive))
+	}
+	s.aliveAt = max(s.aliveAt, next)
+}
+
 // keepUnit is what keepalives of sessions are kept in, because a session is to
 // be small.
 const keepUnit = 20 * time.Millisecond

@@ -67,6 +67,7 @@ type Session struct {
 	buffered  int        // bytes in the RECV_BUFFERs
 	rxData    uint8      // RX_DATA_PACKETS
 	ackNow    bool       // ACK_NOW
+	lone      uint8      // acknowledgements that were delayed for nothing, up to loneAcks, and those that were not delayed since
 
 	longECN bool  // both ends have the extension of docs/ecn.md
 	marking bool  // what is sent now has a congestion mark
@@ -402,6 +403,9 @@ func (s *Session) tick(now clock.Time) {
 		if now >= s.ackAt {
 			s.ackAt = clock.Never
 			s.ackNow = true
+			if s.rxData < ackEvery {
+				s.lone = min(s.lone+1, loneAcks)
+			}
 			s.wake()
 		}
 		if now >= s.paceAt {
@@ -418,7 +422,12 @@ func (s *Session) tick(now clock.Time) {
 	if s.state == StateClosed || s.state == StateOpenFailed {
 		return
 	}
-	s.e.timers.Set(&s.timer, min(s.stateAt, s.timeout, s.lossAt, s.tailAt, s.ackAt, s.paceAt, s.aliveAt, s.flowsAt))
+	s.e.timers.Set(&s.timer, s.nextAlarm())
+}
+
+// nextAlarm returns the earliest of the session's alarms.
+func (s *Session) nextAlarm() clock.Time {
+	return min(s.stateAt, s.timeout, s.lossAt, s.tailAt, s.ackAt, s.paceAt, s.aliveAt, s.flowsAt)
 }
 
 // flowsAlarm gives up messages whose deadline has come, sends buffer probes,

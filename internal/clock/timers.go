@@ -35,6 +35,14 @@ func (q *Queue[T]) Next() Time {
 	return q.heap[0].when
 }
 
+// First returns the earliest timer, nil if none is set.
+func (q *Queue[T]) First() *Timer[T] {
+	if len(q.heap) == 0 {
+		return nil
+	}
+	return q.heap[0]
+}
+
 // Set arms t for the instant when, moving it if it was armed. Never disarms.
 func (q *Queue[T]) Set(t *Timer[T], when Time) {
 	if when == Never {

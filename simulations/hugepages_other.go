@@ -1,0 +1,6 @@
+//go:build !linux
+
+package simulations
+
+// hugePages does nothing: it is for Linux.
+func hugePages() {}
