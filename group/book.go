@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"rtmfp/internal/clock"
+	"rtmfp/internal/element"
 	"rtmfp/internal/rare"
 	"rtmfp/ring"
 )
@@ -15,25 +16,25 @@ import (
 type member struct {
 	peer      PeerID
 	addr      ring.Addr
-	top       uint64     // of the address
-	heard     clock.Time // when anybody last heard of it, as far as is known
-	lost      clock.Time // when it was lost without a word; zero if it was not
-	notBefore clock.Time // it is not dialed earlier
-	drawn     clock.Time // when it was drawn as a random neighbor
-	link      *link      // of the peering with it, nil if there is none
-	addresses []byte     // as on the wire
-	via       [maxVia]LinkID
+	top       uint64              // of the address
+	heard     clock.Time          // when anybody last heard of it, as far as is known
+	lost      clock.Time          // when it was lost without a word; zero if it was not
+	notBefore clock.Time          // it is not dialed earlier
+	drawn     clock.Time          // when it was drawn as a random neighbor
+	est       time.Duration       // of the round-trip time, as tables show; 0: unknown
+	link      *link               // of the peering with it, nil if there is none
+	addresses []byte              // as on the wire
 	timer     *clock.Timer[alarm] // only while it is set: most members need none
-	fails     uint8               // in a row: nobody answered
-	refusals  uint8               // in a row: it answered, but would not have us
+	via       [maxVia]LinkID
+	fails     uint8 // in a row: nobody answered
+	refusals  uint8 // in a row: it answered, but would not have us
 	wanted    bool
 	forRing   bool // wanted for the ring, which no limit forbids
 	random    bool
 	proven    bool // it has been a neighbor or was about to be
 	dialing   bool
-	slow      bool          // the dial takes long
-	ghost     bool          // it is called although it was lost
-	est       time.Duration // of the round-trip time, as tables show; 0: unknown
+	slow      bool // the dial takes long
+	ghost     bool // it is called although it was lost
 }
 
 // suspect reports whether the member was lost and nobody has heard of it since.
@@ -201,8 +202,12 @@ func (g *Group) dial(now clock.Time, m *member) {
 	addrs := unpackAddresses(m.addresses)
 	if g.upkeep != nil && len(addrs) > 0 {
 		// Every one that is tried costs a packet or more, and the first few are
-		// the best: where it was heard from, and who heard of it last.
-		addrs, via = addrs[:min(len(addrs), dialAddresses)], via[:min(len(via), 1)]
+		// the best: where it was heard from, and who heard of it last, who can do
+		// what its introducers would.
+		if via = via[:min(len(via), 1)]; len(via) > 0 {
+			addrs = slices.DeleteFunc(addrs, func(a element.Address) bool { return a.Origin == element.OriginRelay })
+		}
+		addrs = addrs[:min(len(addrs), dialAddresses)]
 	}
 	// An introducer may know everybody, and a link that was a way is perhaps
 	// not one any more.
@@ -262,8 +267,12 @@ func (g *Group) memberTimeout(now clock.Time, m *member) {
 	case !m.slow:
 		m.slow = true
 		d := g.cfg.DialTimeout - dialPatience
-		if g.upkeep != nil && !m.forRing {
-			d = min(d, dialPatience) // there are others
+		switch {
+		case g.upkeep == nil:
+		case m.forRing:
+			d = min(d, dialTimeout-dialPatience)
+		default:
+			d = min(d, dialExtra) // there are others
 		}
 		g.wake(m, now.Add(d))
 	default:
@@ -286,13 +295,14 @@ func (g *Group) cancelDial(now clock.Time, m *member) {
 }
 
 // blame notes that a member without a peering could not be reached; after a
-// few times it is taken to be gone.
+// few times it is taken to be gone. A sparing dial has tried more than once
+// itself; later news bring the member back.
 func (g *Group) blame(now clock.Time, m *member) {
 	m.fails++
 	if m.link != nil {
 		return
 	}
-	if m.fails >= maxAttempts || !m.forRing && g.upkeep != nil {
+	if m.fails >= maxAttempts || g.upkeep != nil {
 		g.bury(now, m, 0)
 		return
 	}

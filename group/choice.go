@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -38,8 +39,8 @@ func (g *Group) look(now clock.Time) {
 			g.wake(m, m.notBefore)
 			continue
 		}
-		if g.dialing >= g.cfg.MaxDialing {
-			break // the end of a dial brings us back
+		if g.dialing >= g.cfg.MaxDialing || g.peerings+g.dialing >= footholds && g.unplaced(now) {
+			break // the end of a dial, or of the question, brings us back
 		}
 		if m.forRing {
 			g.dial(now, m)
@@ -62,6 +63,49 @@ func (g *Group) look(now clock.Time) {
 	}
 	g.trim(now)
 	g.planQuestion(now)
+}
+
+// unplaced reports whether this member is about to be told its place on the
+// ring: most of those that it takes for its neighbors until then are not.
+func (g *Group) unplaced(now clock.Time) bool {
+	if g.placed || g.book.known.Len()+1 <= g.cfg.FullMesh {
+		return false
+	}
+	if g.unplacedAt == 0 {
+		g.unplacedAt = max(now, 1)
+	}
+	due := g.unplacedAt.Add(placePatience)
+	if now < due {
+		g.timers.Set(&g.again, earlier(due, g.again.When()))
+	}
+	return now < due
+}
+
+// noteFull remembers that a member has no room, whatever its low latency
+// promises.
+func (g *Group) noteFull(now clock.Time, m *member) {
+	top := topOf(m.addr)
+	g.full = slices.DeleteFunc(g.full, func(f fullMember) bool { return f.top == top || f.until <= now })
+	if len(g.full) == maxFull {
+		g.full = slices.Delete(g.full, 0, 1)
+	}
+	g.full = append(g.full, fullMember{top, now.Add(jitter(g.cfg.Rand, fullFor))})
+}
+
+// isFull reports whether a member had no room lately.
+func (g *Group) isFull(now clock.Time, top uint32) bool {
+	for _, f := range g.full {
+		if f.top == top && now < f.until {
+			return true
+		}
+	}
+	return false
+}
+
+// fullMember is a member that had no room, by the top of its address.
+type fullMember struct {
+	top   uint32
+	until clock.Time
 }
 
 // mayDial rations the dials that the ring does not need: opening a session
@@ -240,7 +284,7 @@ func (g *Group) survey(now clock.Time, f *fingers) {
 			if p.linked == nil || l.rtt < p.linked.link.rtt {
 				p.linked = m
 			}
-		case l != nil || !m.dialing && !g.dialable(now, m):
+		case l != nil || !m.dialing && (!g.dialable(now, m) || g.isFull(now, topOf(m.addr))):
 		case p.other == nil || m.est != 0 && (p.other.est == 0 || m.est < p.other.est):
 			p.other = m
 		}
@@ -283,17 +327,25 @@ func (g *Group) lastRange(above bool) int {
 func (g *Group) chooseFingers(now clock.Time) {
 	var f fingers
 	g.survey(now, &f)
+	calm := g.calm(now)
 	for _, above := range [...]bool{true, false} {
 		for r := 1; r < g.lastRange(above); r++ {
 			m := f[side(above)][r].any()
 			if above {
 				m = f[side(above)][r].best()
 			}
-			if m != nil {
+			if m != nil && (above || m.link != nil || calm) {
 				g.pick(m)
 			}
 		}
 	}
+}
+
+// calm reports whether members are seldom lost. Where they come and go fast, a
+// better finger is gone before it has paid for itself, and down the ring those
+// do that come by themselves.
+func (g *Group) calm(now clock.Time) bool {
+	return now.Sub(g.lastLoss) >= calmAfter || g.lastLoss == 0
 }
 
 // better reports whether a round-trip time that is expected makes a change of
@@ -312,16 +364,14 @@ func (g *Group) improve(now clock.Time) {
 	var f fingers
 	g.survey(now, &f)
 	var offers [2][fingerRanges]offer
-	g.offers(&offers)
+	g.offers(now, &offers)
 	asked := 0
-	// Where members come and go fast, a better finger is gone before it has
-	// paid for itself.
-	calm := now.Sub(g.lastLoss) >= calmAfter || g.lastLoss == 0
+	calm := g.calm(now)
 	var gap uint64
 	for _, above := range [...]bool{true, false} {
 		for r := 1; r < g.lastRange(above); r++ {
 			m := f[side(above)][r].best()
-			if m != nil && (!above || m.link == nil) {
+			if m != nil && (!above || m.link == nil) || !above && !calm {
 				continue // it serves, or is being dialed
 			}
 			o := offers[side(above)][r]
@@ -373,7 +423,7 @@ type offer struct {
 }
 
 // offers finds the best offer in each range.
-func (g *Group) offers(best *[2][fingerRanges]offer) {
+func (g *Group) offers(now clock.Time, best *[2][fingerRanges]offer) {
 	for _, l := range g.neighbors {
 		if l.suspected != 0 {
 			continue
@@ -381,7 +431,7 @@ func (g *Group) offers(best *[2][fingerRanges]offer) {
 		for e := range lines(l.table) {
 			r, above := g.rangeOf(uint64(e.top)<<32 | 1<<31)
 			o := &best[side(above)][r]
-			if rtt := l.rtt + unpackRTT(e.rtt); (o.via == nil || rtt < o.rtt) && g.book.byTop(e.top) == nil && e.top != topOf(g.self) {
+			if rtt := l.rtt + unpackRTT(e.rtt); (o.via == nil || rtt < o.rtt) && e.top != topOf(g.self) && g.book.byTop(e.top) == nil && !g.isFull(now, e.top) {
 				*o = offer{e.top, rtt, l}
 			}
 		}

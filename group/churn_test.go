@@ -100,7 +100,7 @@ func checkUse(t *testing.T, x *testNode) {
 		if l == nil || l.active() || l.lingering || l.introducer || l.client != 0 {
 			continue
 		}
-		if x.net.now.Sub(l.since) > 15*time.Second {
+		if x.net.now.Sub(l.upSince) > 15*time.Second {
 			t.Errorf("node %d: link %d serves nothing", x.index, id)
 		}
 	}

@@ -78,7 +78,7 @@ type Config struct {
 
 	// TableInterval is the time for which changes of a member's links are
 	// collected before its neighbors are told; four times that if they are few.
-	// Default 15 s.
+	// Default 30 s.
 	TableInterval time.Duration
 
 	// MemberTTL is how long a member that nobody hears of is remembered.
@@ -147,50 +147,58 @@ type Config struct {
 
 // Limits that are not worth a setting.
 const (
-	maxReported    = 32                   // members taken from one report
-	maxAddresses   = 7                    // addresses kept of one member, as in librtmfp
-	maxVia         = 3                    // links remembered as ways to a member
-	maxOwnAddrs    = 6                    // addresses of this node in a report
-	maxTombstones  = 64                   // members remembered to be gone
-	reportTail     = 8                    // random members that fill up a report in a large group
-	introduceMost  = 12                   // members told to one who asks
-	introduceNear  = 8                    // of these, nearest on the ring
-	ringSide       = 3                    // ring neighbors wanted on either side
-	improving      = 2                    // dials above the limit of neighbors, for better ones: the worst goes
-	spare          = 4                    // neighbors below the limit that nobody is asked to part from
-	improveAtOnce  = 3                    // better fingers that are looked for at once
+	maxReported    = 32               // members taken from one report
+	maxAddresses   = 7                // addresses kept of one member, as in librtmfp
+	maxVia         = 3                // links remembered as ways to a member
+	maxOwnAddrs    = 6                // addresses of this node in a report
+	maxTombstones  = 64               // members remembered to be gone
+	reportTail     = 8                // random members that fill up a report in a large group
+	introduceMost  = 12               // members told to one who asks
+	introduceNear  = 8                // of these, nearest on the ring
+	ringSide       = 3                // ring neighbors wanted on either side
+	improving      = 2                // dials above the limit of neighbors, for better ones: the worst goes
+	spare          = 4                // neighbors below the limit that nobody is asked to part from
+	improveAtOnce  = 3                // better fingers that are looked for at once
+	maxFull        = 16               // members remembered to have had no room
+	fullFor        = 10 * time.Minute // and how long
+	footholds      = 4                // links, and dials, of a newcomer that waits to be told its place
+	placePatience  = 2500 * time.Millisecond
 	dialBurst      = 8                    // dials that the ring does not need: so many at once
-	dialInterval   = 6 * time.Second      // and then one in
+	dialInterval   = 8 * time.Second      // and then one in
 	gainAtLeast    = 2 * time.Millisecond // for which a finger is changed
 	gapInterval    = 10 * time.Second     // between two questions for members far away
 	findAgain      = 2 * time.Second      // if the question for the own place was not answered
 	maxTable       = 128                  // lines of a neighbor's table
 	maxChanges     = 64                   // of our own table that are remembered
 	calmAfter      = 20 * time.Second     // without a loss, fingers are changed for better ones
-	manyChanges    = 6
+	manyChanges    = 10                   // of our table: neighbors are told sooner
+	fewChanges     = 4                    // how many times TableInterval they wait otherwise
 	lookInterval   = 20 * time.Millisecond
 	maxWants       = 8 // members that one question asks for
 	nearSide       = 6 // members on either side that one who looks for its place is told
 	findTimeout    = 4 * time.Second
-	ringReach      = 10 // members looked at for these on either side, if some don't answer
-	nearestByRTT   = 6  // lowest-latency members wanted
-	randomMembers  = 1  // random members wanted
-	guests         = 4  // newcomers that a member links with above its limit
-	guestsToo      = 64 // and how many more if it is an introducer
-	linksAboveLog  = 13 // the constant of the bound 2·log2 N + 13
-	maxAttempts    = 2  // failed dials in a row before a member is forgotten
-	maxRefusals    = 3  // and refusals
+	ringReach      = 10                      // members looked at for these on either side, if some don't answer
+	nearestByRTT   = 6                       // lowest-latency members wanted
+	randomMembers  = 1                       // random members wanted
+	guests         = 4                       // newcomers that a member links with above its limit
+	guestsToo      = 64                      // and how many more if it is an introducer
+	linksAboveLog  = 13                      // the constant of the bound 2·log2 N + 13
+	noticePatience = 150 * time.Millisecond  // for which news are collected in a large group
+	dialTimeout    = 2900 * time.Millisecond // of sparing dials: two attempts at each address
+	maxAttempts    = 2                       // failed dials in a row before a member is forgotten
+	maxRefusals    = 3                       // and refusals
 	partingGrace   = 10 * time.Second
-	randomLifetime = 10 * time.Minute // a random neighbor is drawn anew after that
-	partingTime    = time.Second      // after a parting the far end is waited for no longer
-	ageUnit        = time.Second      // ages in reports are whole seconds
-	dialAddresses  = 3                // addresses of a member that are tried
-	dialPatience   = time.Second      // a dial that takes longer is not counted on
-	freshness      = 15 * time.Second // nor is a member that was not heard of for longer
-	joinPatience   = time.Second      // silence of an introducer that is taken for assent
-	keepBuffer     = 512              // bytes of scratch that are kept: an idle member is to be small
-	keepEvents     = 4                // and events
-	banTime        = 60 * time.Second // a peer that forged a proof is left alone
+	randomLifetime = 10 * time.Minute       // a random neighbor is drawn anew after that
+	partingTime    = time.Second            // after a parting the far end is waited for no longer
+	ageUnit        = time.Second            // ages in reports are whole seconds
+	dialAddresses  = 3                      // addresses of a member that are tried
+	dialPatience   = time.Second            // a dial that takes longer is not counted on
+	dialExtra      = 400 * time.Millisecond // and given up then, if the ring does not need it
+	freshness      = 15 * time.Second       // nor is a member that was not heard of for longer
+	joinPatience   = time.Second            // silence of an introducer that is taken for assent
+	keepBuffer     = 512                    // bytes of scratch that are kept: an idle member is to be small
+	keepEvents     = 4                      // and events
+	banTime        = 60 * time.Second       // a peer that forged a proof is left alone
 )
 
 func (c *Config) setDefaults() {
@@ -210,7 +218,7 @@ func (c *Config) setDefaults() {
 	duration(&c.ReportInterval, 10*time.Second)
 	duration(&c.NoticeDelay, 20*time.Millisecond)
 	duration(&c.NoticeInterval, 250*time.Millisecond)
-	duration(&c.TableInterval, 15*time.Second)
+	duration(&c.TableInterval, 30*time.Second)
 	duration(&c.MemberTTL, 120*time.Second)
 	duration(&c.PeeringTimeout, 6*time.Second)
 	duration(&c.DialTimeout, 6*time.Second)

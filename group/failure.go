@@ -200,7 +200,7 @@ func (g *Group) sayGone(now clock.Time, l *link, code byte, most int) {
 
 // sayAlive tells a neighbor that a member was heard of just now.
 func (g *Group) sayAlive(now clock.Time, to *link, m *member) {
-	b := g.reportHeader(to, true)
+	b := g.newsHeader()
 	g.send(now, to.out, g.appendReported(now, b, m))
 }
 

@@ -88,7 +88,7 @@ func (g *Group) takeFound(now clock.Time, res RouteResult) {
 }
 
 // settle notes when this member has found its place: it has asked for it, and
-// is linked with the next member on either side.
+// is linked with the next member on either side, as these confirm by their tables.
 func (g *Group) settle(now clock.Time) {
 	if g.settled || !g.joined {
 		return
@@ -102,7 +102,7 @@ func (g *Group) settle(now clock.Time) {
 		for ; ok && it.Value.link == nil && (it.Value.suspect() || it.Value.fails > 0); it, ok = g.side(above, k) {
 			k++
 		}
-		if !ok || it.Value.link == nil || !it.Value.link.up {
+		if !ok || it.Value.link == nil || !it.Value.link.up || it.Value.link.routes() && !it.Value.link.told {
 			return
 		}
 	}

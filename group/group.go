@@ -81,6 +81,8 @@ type Group struct {
 	again       clock.Timer[alarm]
 	draws       uint8   // questions for members far away so far
 	drawing     RouteID // the question for anybody that is under way
+	full        []fullMember
+	unplacedAt  clock.Time // when the own place was asked for first
 	expected    []expectation
 	nextDial    clock.Time // when a dial that the ring does not need is free again
 	ghosts      []ghost
@@ -235,7 +237,7 @@ func (g *Group) track(now clock.Time, id LinkID, peer PeerID) *link {
 		g.links.HangUp(now, id)
 		return nil
 	}
-	l = &link{id: id, peer: peer, addr: ring.OfPeer(peer), since: now}
+	l = &link{id: id, peer: peer, addr: ring.OfPeer(peer), upSince: now}
 	l.deadline.Owner = alarm{kind: alarmPeering, l: l}
 	g.byLink[id] = l
 	return l
@@ -407,6 +409,7 @@ func (g *Group) Advance(now clock.Time) {
 		case alarmTables:
 			g.tellTables(now)
 		case alarmLook:
+			g.dirty = true
 		case alarmHaunt:
 			g.onHaunt(now)
 		case alarmAsk:

@@ -308,11 +308,11 @@ func TestRowRouting(t *testing.T) {
 	for seed := range seeds {
 		n := settledNet(t, seed, members, 5*time.Minute)
 		b0, _ := n.traffic()
-		n.kinds()
+		n.bill(time.Minute)
 		n.run(time.Minute)
 		b, _ := n.traffic()
 		if testing.Verbose() {
-			t.Log(n, n.kinds())
+			t.Logf("%v\n%s", n, n.bill(time.Minute))
 		}
 		f.add("upkeep, bytes/s", float64(b-b0)/60/float64(members))
 		hops, stretch, wrong := n.routes(10 * min(members, 1000))
@@ -355,7 +355,7 @@ func TestRowChurn(t *testing.T) {
 		n := settledNet(t, seed, members, 20*time.Second)
 		n.churn(*largeMedian, 0.5)
 		n.run(warm)
-		n.kinds()
+		n.bill(time.Minute)
 		b0, d0 := n.traffic()
 		at := n.now
 		n.run(measured / 3)
@@ -364,7 +364,7 @@ func TestRowChurn(t *testing.T) {
 		f.add("upkeep, bytes/s", per(b-b0))
 		f.add("of this for opening sessions", per(d-d0))
 		if testing.Verbose() {
-			t.Log(n, n.kinds())
+			t.Logf("%v\n%s", n, n.bill(n.now.Sub(at)))
 			n.why()
 		}
 		res := n.messages(measured, 50)

@@ -11,53 +11,53 @@ import (
 // link is what a group keeps of a link to another node: a peering with it as
 // a member, its service to us as an introducer, and ours to it as a client.
 type link struct {
-	id    LinkID
-	peer  PeerID
-	addr  ring.Addr
-	since clock.Time
+	// Fields are in an order that leaves no gaps: a member has many links.
+	id   LinkID
+	peer PeerID
+	addr ring.Addr
 
 	// The peering. Each end opens one session flow and proves itself on it.
-	member    *member
 	out       FlowID // our session flow
 	in        RecvID // the far end's, proven
 	pending   RecvID // one that the far end opened and has not proven yet
-	features  Features
-	upSince   clock.Time
+	closing   RecvID // its end means that the far end has heard of our parting
+	route     FlowID // our flow of routed messages, 0 until it is needed
+	routeIn   RecvID // the far end's
+	tableAt   uint32 // what it was told of our table; 0: nothing
+	span      uint16 // how dense the ring is around it
 	up        bool
-	awaiting  bool   // a report was sent and not answered yet
-	lingering bool   // parted; the far end has yet to hear it
-	closing   RecvID // its end means that the far end has heard it
+	told      bool // it has told us its table, so it has us for a neighbor too
+	awaiting  bool // a report was sent and not answered yet
+	lingering bool // parted; the far end has yet to hear it
+	settled   bool // it has found its place
+	watched   bool // the next on the ring: each end watches the other
+	takes     bool // its applications take messages that it is merely nearest to
+
+	// The far end as our introducer, and as our client.
+	introducer bool
+	refused    bool   // it does not serve this group
+	served     bool   // it may be told about members
+	join       FlowID // where we ask
+	answers    RecvID // where it answers
+	client     RecvID // where it asks
+	answer     FlowID // where we answer
+	patience   *clock.Timer[alarm]
+	servedAt   clock.Time
+
+	member    *member
+	chat      *chat  // what is about to be said
+	table     []byte // whom it is linked with
+	features  Features
+	upSince   clock.Time // or since when the link is there
 	asked     clock.Time
 	toldAt    clock.Time
-	chat      *chat         // what is about to be said
-	table     []byte        // whom it is linked with
-	tableAt   uint32        // what it was told of our table; 0: nothing
-	span      uint16        // how dense the ring is around it
 	routedAt  clock.Time    // our flow of routed messages was used
 	rtt       time.Duration // as of the last look
-	settled   bool          // it has found its place
-	watched   bool          // the next on the ring: each end watches the other
 	keep      time.Duration
 	suspected clock.Time // it was silent for too long then; 0 if not
 	sentAt    clock.Time // something was sent, and nothing has come since
 	wantAfter clock.Time
-	route     FlowID // our flow of routed messages, 0 until it is needed
-	routeIn   RecvID // the far end's
-	takes     bool   // its applications take messages that it is merely nearest to
 	deadline  clock.Timer[alarm]
-
-	// The far end as our introducer.
-	introducer bool
-	refused    bool   // it does not serve this group
-	join       FlowID // where we ask
-	answers    RecvID // where it answers
-	patience   *clock.Timer[alarm]
-
-	// The far end as our client.
-	client   RecvID // where it asks
-	answer   FlowID // where we answer
-	served   bool   // it may be told about members
-	servedAt clock.Time
 }
 
 // chat is what is collected for a neighbor until it is told. Most of the time
@@ -386,7 +386,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 	g.timers.Stop(&l.deadline)
 	g.endChat(l)
 	l.awaiting = false
-	l.table, l.tableAt, l.span, l.settled = nil, 0, 0, false
+	l.table, l.tableAt, l.span, l.settled, l.told = nil, 0, 0, false, false
 	l.suspected, l.sentAt = 0, 0
 	if l.out != 0 {
 		if l.offers(FeatureBase) && (r == ReasonLeaving || r == ReasonParted || r == ReasonFull) {
@@ -452,6 +452,9 @@ func (g *Group) afterPeering(now clock.Time, l *link, m *member, r Reason) {
 			g.bury(now, m, 0) // it may come back as a ghost
 		}
 	case ReasonRefused, ReasonUnproven:
+		if r == ReasonRefused {
+			g.noteFull(now, m)
+		}
 		g.refused(now, m)
 	case ReasonParted:
 		g.postpone(now, m, g.cfg.ReportInterval)

@@ -27,6 +27,13 @@ func (g *Group) sendReport(now clock.Time, l *link, awaiting bool) {
 	g.send(now, l.out, b)
 }
 
+// newsHeader begins a notice of other members, to a neighbor that was told our
+// addresses when it became one.
+func (g *Group) newsHeader() []byte {
+	h := reportHeader{notice: true}
+	return h.append(g.buf[:0])
+}
+
 // reportHeader begins a report in g.buf.
 func (g *Group) reportHeader(l *link, notice bool) []byte {
 	var seen, own [64]byte
@@ -203,7 +210,11 @@ func (g *Group) addNews(now clock.Time, l *link, m *member) {
 	}
 	c.news = append(c.news, m)
 	if c.timer.When() == clock.Never {
-		g.timers.Set(&c.timer, max(now.Add(g.cfg.NoticeDelay), l.toldAt.Add(g.cfg.NoticeInterval)))
+		delay := g.cfg.NoticeDelay
+		if g.book.known.Len()+1 > g.cfg.FullMesh {
+			delay = max(delay, noticePatience) // several things come of one
+		}
+		g.timers.Set(&c.timer, max(now.Add(delay), l.toldAt.Add(g.cfg.NoticeInterval)))
 	}
 }
 
@@ -217,7 +228,7 @@ func (g *Group) tellNews(now clock.Time, l *link) {
 		g.sendReport(now, l, true)
 		return
 	}
-	b := g.reportHeader(l, true)
+	b := g.newsHeader()
 	told := 0
 	for _, m := range l.chat.news {
 		if m.link != nil && m.link.up {

@@ -22,20 +22,7 @@ import (
 
 // A network for thousands of groups at message level. It differs from testNet
 // in that it is built for numbers (typed events, ids that index tables), and
-// counts what everything would cost on the wire. The costs are those that
-// whole nodes show on the simulated network of package simulations, with which
-// they were compared once, by hand.
-const (
-	costPacket   = 36   // of a message, beside its bytes: header, cipher, chunk
-	costAck      = 36   // that answers it
-	costPing     = 36   // of a keepalive, each way
-	costIHello   = 400  // the first to an address
-	costIHello2  = 1200 // and those after it
-	costOpening  = 132  // what else an initiator sends
-	costOpened   = 168  // and a responder
-	dialOffset   = 200 * time.Millisecond
-	ihelloRepeat = 1500 * time.Millisecond
-)
+// counts what everything would cost on the wire.
 
 type simEvent struct {
 	at   clock.Time
@@ -52,7 +39,6 @@ type simEvent struct {
 const (
 	simWake = iota
 	simMessage
-	simAcked
 	simFlowEnd
 	simRejected
 	simLinkUp
@@ -78,38 +64,38 @@ type simNet struct {
 	loss   float64
 	still  bool // no more churn
 	events uint64
-	count  [256]uint64 // messages by their first byte
-	volume [256]uint64
+	spent  [256]uint64 // bytes, by what they were for
+	times  [256]uint64
+	billed [256]uint64 // of these, told
+	timed  [256]uint64
 	config func(*Config)
 	onSim  func(x *simNode, m Routed)
 	onRes  func(x *simNode, r RouteResult)
 }
 
 type simNode struct {
-	net     *simNet
-	index   int
-	liveAt  int
-	peer    PeerID
-	addr    netip.AddrPort
-	g       *Group
-	alive   bool
-	born    clock.Time
-	died    clock.Time
-	wake    clock.Time
-	links   map[PeerID]*simEnd
-	dials   map[PeerID]*simDial
-	bytes   uint64 // sent, all told
-	dialing uint64 // of these, for opening sessions
-	city    int
-	last    time.Duration // of its last mile
-	island  int
-	ups     uint64
-	downs   [16]uint64
+	net    *simNet
+	index  int
+	liveAt int
+	peer   PeerID
+	addr   netip.AddrPort
+	g      *Group
+	alive  bool
+	born   clock.Time
+	died   clock.Time
+	wake   clock.Time
+	links  map[PeerID]*simEnd
+	dials  map[PeerID]*simDial
+	city   int
+	last   time.Duration // of its last mile
+	island int
+	ups    uint64
+	downs  [16]uint64
 }
 
 type simDial struct {
-	began     clock.Time
-	addresses int
+	began       clock.Time
+	direct, via int // addresses
 }
 
 type simEnd struct {
@@ -121,9 +107,11 @@ type simEnd struct {
 	lastHeard clock.Time
 	since     clock.Time
 	keep      time.Duration // what this end asks for
-	pinged    clock.Time    // pings are accounted for up to then
+	pair      *simPair
+	coming    [2]clock.Time // acknowledgements on their way here
 	lastSent  clock.Time
 	lastAck   clock.Time
+	ackDue    clock.Time // of one packet that has come
 }
 
 type simFlow struct {
@@ -132,6 +120,7 @@ type simFlow struct {
 	metadata []byte
 	reply    FlowID
 	last     clock.Time
+	told     bool // its metadata
 	started  bool
 	closed   bool
 	accepted bool
@@ -215,8 +204,6 @@ func (n *simNet) handle(e *simEvent) {
 		}
 	case simMessage:
 		n.arrive(e.flow, e.msg)
-	case simAcked:
-		e.end.lastHeard = n.now
 	case simFlowEnd:
 		if f := e.flow; f.accepted && f.to.open && f.to.node.alive {
 			f.accepted = false
@@ -250,7 +237,7 @@ func (n *simNet) down(e *simEnd) {
 	if !e.open {
 		return
 	}
-	e.settlePings()
+	e.settleLast()
 	e.open = false
 	if e.node.links[e.far.node.peer] == e {
 		delete(e.node.links, e.far.node.peer)
@@ -307,10 +294,12 @@ func (n *simNet) unlist(x *simNode) {
 // kill stops a node without a word.
 func (n *simNet) kill(x *simNode) {
 	n.unlist(x)
+	for _, e := range x.links {
+		e.settle()
+	}
 	x.alive, x.died = false, n.now
 	for _, p := range sortedPeers(x.links) {
 		e := x.links[p]
-		e.settlePings()
 		n.push(simEvent{at: n.now.Add(sessionDead + e.keeping()), kind: simLinkDown, end: e.far})
 	}
 }
@@ -367,55 +356,15 @@ func (x *simNode) turn() {
 	}
 }
 
-func (e *simEnd) keeping() time.Duration {
-	k := e.keep
-	if e.far != nil && e.far.keep > 0 && (k == 0 || e.far.keep < k) {
-		k = e.far.keep
-	}
-	if k == 0 {
-		k = keepalive
-	}
-	return k
-}
-
-// settlePings charges both ends of a link for the pings of the time since the
-// last settlement, as if nothing else had been said.
-func (e *simEnd) settlePings() {
-	from := max(e.pinged, e.far.pinged)
-	now := e.node.net.now
-	for _, x := range []*simEnd{e, e.far} {
-		if !x.node.alive {
-			now = min(now, x.node.died)
-		}
-	}
-	if d := now.Sub(from); d > 0 {
-		cost := uint64(d * costPing / e.keeping())
-		e.node.bytes += cost
-		e.far.node.bytes += cost
-	}
-	e.pinged, e.far.pinged = max(now, from), max(now, from)
-}
-
-// settle charges everybody for pings up to now.
-func (n *simNet) settle() {
-	for _, e := range n.ends {
-		if e != nil && e.open {
-			e.settlePings()
-		}
-	}
-}
-
 // connect opens a session that x initiates and calls up when x has it.
 func (n *simNet) connect(x, y *simNode, up func(*simEnd)) {
 	lat := n.delay(x, y)
-	x.bytes += costIHello + costOpening
-	x.dialing += costIHello + costOpening
+	n.spend(spentOpening, costIHello)
 	n.after(3*lat, func() {
 		if !x.alive || !y.alive || n.cut(x, y) {
 			return
 		}
-		y.bytes += costOpened
-		y.dialing += costOpened
+		n.spend(spentOpening, costRHello+costOpened)
 		if e := x.links[y.peer]; e != nil && e.open {
 			n.after(lat, func() {
 				if x.alive && e.open {
@@ -424,9 +373,11 @@ func (n *simNet) connect(x, y *simNode, up func(*simEnd)) {
 			})
 			return
 		}
-		a := &simEnd{node: x, open: true, since: n.now, pinged: n.now, lastHeard: n.now.Add(lat)}
-		b := &simEnd{node: y, open: true, since: n.now, pinged: n.now, lastHeard: n.now}
+		a := &simEnd{node: x, open: true, since: n.now, lastHeard: n.now.Add(lat)}
+		b := &simEnd{node: y, open: true, since: n.now, lastHeard: n.now}
 		a.far, b.far = b, a
+		a.pair = &simPair{n.now, 2 * lat}
+		b.pair = a.pair
 		n.ends = append(n.ends, a, b)
 		a.id, b.id = LinkID(len(n.ends)-1), LinkID(len(n.ends))
 		for i := range 4 {
@@ -461,10 +412,10 @@ func (x *simNode) Dial(now clock.Time, peer PeerID, addrs []element.Address, via
 	if old := x.dials[peer]; old != nil {
 		x.CancelDial(now, peer)
 	}
-	d := &simDial{began: now, addresses: max(1, len(addrs)+len(via))}
+	d := &simDial{began: now, direct: len(addrs), via: len(via)}
 	x.dials[peer] = d
 	if y == nil || !y.alive || !reachable || n.cut(x, y) {
-		n.after(dialGivesUp, func() {
+		n.after(dialNeverOpen, func() {
 			if x.dials[peer] == d {
 				x.CancelDial(n.now, peer)
 				n.push(simEvent{at: n.now, kind: simDialFailed, node: x, peer: peer})
@@ -472,17 +423,13 @@ func (x *simNode) Dial(now clock.Time, peer PeerID, addrs []element.Address, via
 		})
 		return
 	}
-	// Further addresses are tried while there is no answer.
-	if more := min(int(2*n.delay(x, y)/dialOffset), d.addresses-1); more > 0 {
-		x.bytes += uint64(more * costIHello)
-		x.dialing += uint64(more * costIHello)
-	}
+	d.charge(n, spentMore, 2*n.delay(x, y)) // beside the one that is answered
 	n.connect(x, y, func(e *simEnd) {
 		delete(x.dials, peer)
 		x.g.LinkUp(n.now, e.id, peer, false)
 		x.turn()
 	})
-	n.after(dialGivesUp, func() {
+	n.after(dialNeverOpen, func() {
 		if x.dials[peer] == d {
 			delete(x.dials, peer)
 			n.push(simEvent{at: n.now, kind: simDialFailed, node: x, peer: peer})
@@ -492,26 +439,20 @@ func (x *simNode) Dial(now clock.Time, peer PeerID, addrs []element.Address, via
 
 // CancelDial charges for what a dial has sent in vain.
 func (x *simNode) CancelDial(now clock.Time, peer PeerID) {
-	d := x.dials[peer]
-	if d == nil {
-		return
+	if d := x.dials[peer]; d != nil {
+		delete(x.dials, peer)
+		d.charge(x.net, spentFailed, now.Sub(d.began))
 	}
-	delete(x.dials, peer)
-	took := now.Sub(d.began)
-	cost := uint64(min(d.addresses, 1+int(took/dialOffset)) * costIHello)
-	for at, wait := ihelloRepeat, ihelloRepeat; at < took; wait = wait * 3 / 2 {
-		cost += uint64(d.addresses * costIHello2)
-		at += wait
-	}
-	x.bytes += cost
-	x.dialing += cost
 }
 
 // SetKeepalive implements Upkeep.
 func (x *simNode) SetKeepalive(now clock.Time, id LinkID, d time.Duration) {
 	if e := x.net.end(id); e != nil && e.keep != d {
-		e.settlePings()
+		e.settle()
+		e.far.settle()
 		e.keep = d
+		// One that is overdue by the new interval is sent now.
+		e.pair.quiet = max(e.pair.quiet, now.Add(-e.keeping()-e.pair.rtt))
 	}
 }
 
@@ -529,13 +470,13 @@ func (x *simNode) HangUp(now clock.Time, id LinkID) {
 	if e == nil || !e.open {
 		return
 	}
-	e.settlePings()
+	e.settleLast()
 	e.open = false
 	if x.links[e.far.node.peer] == e {
 		delete(x.links, e.far.node.peer)
 	}
 	n.ends[id-1] = nil
-	x.bytes += costPing
+	n.spend(spentClose, 2*costClose)
 	if n.cut(x, e.far.node) {
 		n.push(simEvent{at: now.Add(sessionDead), kind: simLinkDown, end: e.far})
 		return
@@ -563,15 +504,7 @@ func (x *simNode) Send(now clock.Time, id FlowID, msg []byte, deadline clock.Tim
 	if f == nil || f.closed || !f.from.open {
 		return
 	}
-	x.bytes += uint64(len(msg))
-	n.count[msg[0]]++
-	n.volume[msg[0]] += uint64(len(msg))
-	if f.from.lastSent != now { // or it shares a packet
-		x.bytes += costPacket
-		f.from.lastSent = now
-	} else {
-		x.bytes += 6
-	}
+	f.from.packed(f, msg)
 	n.deliver(f, simEvent{kind: simMessage, flow: f, msg: append([]byte(nil), msg...)})
 }
 
@@ -582,7 +515,7 @@ func (n *simNet) deliver(f *simFlow, e simEvent) {
 	if n.cut(a, b) {
 		return
 	}
-	d := n.delay(a, b)
+	d := f.from.pair.rtt / 2
 	for n.loss > 0 && n.rng.Float64() < n.loss {
 		d += retransmit + 2*n.delay(a, b)
 	}
@@ -596,12 +529,7 @@ func (n *simNet) arrive(f *simFlow, msg []byte) {
 	if !f.to.open || !y.alive {
 		return
 	}
-	f.to.lastHeard = n.now
-	if f.to.lastAck != n.now { // of one packet
-		y.bytes += costAck
-		f.to.lastAck = n.now
-	}
-	n.push(simEvent{at: n.now.Add(n.delay(f.from.node, y)), kind: simAcked, end: f.from})
+	f.to.acknowledge()
 	if !f.started {
 		f.started = true
 		f.accepted = y.g.FlowOpened(n.now, f.to.id, RecvID(f.id), f.metadata, f.reply) != Reject
@@ -638,29 +566,17 @@ func (x *simNode) Backlog(FlowID) int { return 0 }
 // RTT implements Links.
 func (x *simNode) RTT(id LinkID) time.Duration {
 	if e := x.net.end(id); e != nil {
-		return 2 * x.net.delay(x, e.far.node)
+		return e.pair.rtt
 	}
 	return 0
 }
 
-// LastHeard implements Links: what came, or the pings that come by themselves
-// while the far end lives.
+// LastHeard implements Links.
 func (x *simNode) LastHeard(id LinkID) clock.Time {
-	e := x.net.end(id)
-	if e == nil {
-		return 0
+	if e := x.net.end(id); e != nil {
+		return e.heard()
 	}
-	far := e.far.node
-	if !far.alive || !e.far.open || x.net.cut(x, far) {
-		return e.lastHeard
-	}
-	k := clock.Time(e.keeping())
-	phase := clock.Time(uint64(id) * 7919 % uint64(k))
-	ticks := (x.net.now-phase)/k*k + phase
-	if ticks > e.lastHeard {
-		e.lastHeard, e.far.lastHeard = ticks, max(e.far.lastHeard, ticks)
-	}
-	return e.lastHeard
+	return 0
 }
 
 // Nonces implements Links.
@@ -801,28 +717,6 @@ func (n *simNet) largest() int {
 		best = max(best, size)
 	}
 	return best
-}
-
-// traffic sums what the members that live have sent.
-func (n *simNet) traffic() (bytes, dialing uint64) {
-	n.settle()
-	for _, x := range n.nodes {
-		bytes += x.bytes
-		dialing += x.dialing
-	}
-	return bytes, dialing
-}
-
-// kinds tells which messages there were since the last call.
-func (n *simNet) kinds() (s string) {
-	for i, c := range n.count {
-		if c > 0 {
-			s += fmt.Sprintf(" %02x: %d of %d bytes", i, c, n.volume[i]/c)
-		}
-	}
-	clear(n.count[:])
-	clear(n.volume[:])
-	return s
 }
 
 func (n *simNet) String() string {

@@ -29,8 +29,9 @@ type entry struct {
 const entrySize = 5
 
 // change is a line that came or went.
-type change struct {
-	entry
+type change struct { // flat, to be eight bytes
+	top  uint32
+	rtt  uint8
 	gone bool
 }
 
@@ -126,11 +127,12 @@ func (g *Group) tableChanged(now clock.Time, l *link, gone bool) {
 		copy(g.changes, g.changes[1:])
 		g.changes = g.changes[:maxChanges-1]
 	}
-	g.changes = append(g.changes, change{g.entryOf(l), gone})
+	e := g.entryOf(l)
+	g.changes = append(g.changes, change{e.top, e.rtt, gone})
 	g.changed++
 	switch g.untold++; g.untold {
 	case 1: // that can wait
-		g.timers.Set(&g.tables, now.Add(jitter(g.cfg.Rand, 4*g.cfg.TableInterval)))
+		g.timers.Set(&g.tables, now.Add(jitter(g.cfg.Rand, fewChanges*g.cfg.TableInterval)))
 	case manyChanges:
 		g.timers.Set(&g.tables, earlier(g.tables.When(), now.Add(jitter(g.cfg.Rand, g.cfg.TableInterval))))
 	}
@@ -166,7 +168,7 @@ func (g *Group) sendTable(now clock.Time, l *link) {
 			case c.gone:
 				m.gone = binary.BigEndian.AppendUint32(m.gone, c.top)
 			default:
-				m.lines = appendEntry(m.lines, c.entry)
+				m.lines = appendEntry(m.lines, entry{c.top, c.rtt})
 			}
 		}
 	}
@@ -193,6 +195,10 @@ func (g *Group) takeTable(now clock.Time, l *link, msg []byte) {
 		return
 	}
 	l.span, l.settled = m.span, m.settled
+	if !l.told {
+		l.told = true
+		g.dirty = g.dirty || !g.settled
+	}
 	if m.full {
 		l.table = l.table[:0]
 	}
@@ -368,7 +374,7 @@ func (g *Group) takeWant(now clock.Time, l *link, msg []byte) {
 		g.stats.MessagesIgnored++
 		return
 	}
-	b := g.reportHeader(l, true)
+	b := g.newsHeader()
 	told := 0
 	for q := msg[1:]; len(q) > 0; q = q[4:] {
 		m := g.book.byTop(binary.BigEndian.Uint32(q))

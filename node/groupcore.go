@@ -322,7 +322,7 @@ func (l groupLinks) Dial(now clock.Time, peer group.PeerID, addrs []element.Addr
 			candidates = append(candidates, k.session.FarAddr())
 		}
 	}
-	if _, err := c.ep.Dial(now, PeerID(peer), candidates); err != nil {
+	if _, err := c.ep.DialSparing(now, PeerID(peer), candidates); err != nil {
 		c.ready = append(c.ready, dial{peer, l.g}) // answered as failed on the next turn
 		return
 	}

@@ -11,6 +11,7 @@ package ring
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"math/big"
 	"math/bits"
@@ -94,7 +95,7 @@ func (a Addr) Half() Addr {
 }
 
 // Top returns the 64 most significant bits.
-func (a Addr) Top() uint64 { return a.words()[3] }
+func (a Addr) Top() uint64 { return binary.BigEndian.Uint64(a[:8]) }
 
 // Middle returns the address halfway from one address up the ring to another.
 func Middle(from, to Addr) Addr { return from.Add(from.Up(to).Half()) }
@@ -118,6 +119,16 @@ func (a Addr) Distance(b Addr) Addr {
 // Nearer reports whether b is nearer to a than c is. Of two at equal distance
 // the one on the way up is the nearer, so that different addresses never tie.
 func (a Addr) Nearer(b, c Addr) bool {
+	// The first 64 bits nearly always decide; what they leave out changes a
+	// distance by at most one of their units.
+	toB, toC := b.Top()-a.Top(), c.Top()-a.Top()
+	toB, toC = min(toB, -toB), min(toC, -toC)
+	if toC > toB && toC-toB > 2 {
+		return true
+	}
+	if toB > toC && toB-toC > 2 {
+		return false
+	}
 	if d := a.Distance(b).Compare(a.Distance(c)); d != 0 {
 		return d < 0
 	}

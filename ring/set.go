@@ -1,7 +1,5 @@
 package ring
 
-import "sort"
-
 // Item is one element of a Set: an address and what the owner keeps with it.
 type Item[T any] struct {
 	Addr  Addr
@@ -28,7 +26,16 @@ func (s *Set[T]) At(i int) Item[T] {
 // Search returns the number of addresses less than a, which is the index of a
 // if the set has it.
 func (s *Set[T]) Search(a Addr) (i int, found bool) {
-	i = sort.Search(len(s.items), func(i int) bool { return !s.items[i].Addr.Less(a) })
+	top, end := a.Top(), len(s.items)
+	for i < end {
+		mid := int(uint(i+end) / 2)
+		at := &s.items[mid].Addr
+		if t := at.Top(); t < top || t == top && at.Less(a) {
+			i = mid + 1
+		} else {
+			end = mid
+		}
+	}
 	return i, i < len(s.items) && s.items[i].Addr == a
 }
 

@@ -24,7 +24,7 @@ type Config struct {
 	// whatever is older than the modern suite.
 	Policy crypto.Policy
 
-	// BriefHello pads the first IHello to an address to 400 bytes, and only
+	// BriefHello pads the first IHello to an address to 200 bytes, and only
 	// those after it to a full packet. Modern ends have short answers; others
 	// answer the second.
 	BriefHello bool

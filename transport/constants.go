@@ -6,12 +6,14 @@ import "time"
 const (
 	ultimateOpenTimeout = 95 * time.Second        // RFC 7016 §3.5.1.1.1
 	helloInterval       = 250 * time.Millisecond  // until the second attempt; our choice
+	sparingInterval     = 750 * time.Millisecond  // the same of sparing dials; our choice
 	helloVolley         = 4                       // packets of each attempt but the first; our choice
 	helloSpacing        = 100 * time.Millisecond  // between them; our choice
 	helloBackoff        = 1500 * time.Millisecond // RFC 7016 §3.5.1.1.1: added to the interval between attempts
 	redirectThreshold   = 24                      // RFC 7016 §3.5.1.1.1: REDIRECT_THRESHOLD, candidates in all
 
-	parallelOffset = 50 * time.Millisecond // between candidates of one list; our choice
+	parallelOffset = 50 * time.Millisecond  // between candidates of one list; our choice
+	sparingOffset  = 200 * time.Millisecond // the same of sparing dials; our choice
 
 	fragmentProgress   = time.Second            // RFC 7016 §3.4: "progressing if at least one new fragment for it was received in the last second"
 	fragmentLifetime   = 60 * time.Second       // RFC 7016 §3.4: "up to 60 seconds to completely receive a fragmented packet"

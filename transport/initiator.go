@@ -21,6 +21,18 @@ import (
 // an opening one tries the addresses too. SessionOpen or SessionFailed reports
 // what came of a new one. Errors: ErrSelf, ErrTooManySessions.
 func (e *Endpoint) Dial(now clock.Time, peer PeerID, addrs []netip.AddrPort) (*Session, error) {
+	return e.dialPeer(now, peer, addrs, false)
+}
+
+// DialSparing is Dial for whoever dials many and would rather wait a moment, or
+// dial another, than send more than it must: the addresses are tried at least
+// 200 ms apart, and what is not answered is repeated after 750 ms and after 3 s,
+// before it is repeated in earnest. A Dial to the same peer makes it an ordinary one.
+func (e *Endpoint) DialSparing(now clock.Time, peer PeerID, addrs []netip.AddrPort) (*Session, error) {
+	return e.dialPeer(now, peer, addrs, true)
+}
+
+func (e *Endpoint) dialPeer(now clock.Time, peer PeerID, addrs []netip.AddrPort, sparing bool) (*Session, error) {
 	e.input(now)
 	if peer == e.PeerID() {
 		return nil, ErrSelf
@@ -31,7 +43,10 @@ func (e *Endpoint) Dial(now clock.Time, peer PeerID, addrs []netip.AddrPort) (*S
 			return nil, ErrTooManySessions
 		}
 		s.peer = peer
+		s.startup.sparing = sparing
 		e.peers[peer] = s
+	} else if s.startup != nil && !sparing {
+		s.startup.sparing = false
 	}
 	s.addCandidates(now, slices.Values(addrs))
 	return s, nil
@@ -90,10 +105,13 @@ func (s *Session) AddCandidate(now clock.Time, addr netip.AddrPort) {
 // addCandidates adds addresses that became known together, each for some time
 // after the one before it.
 func (s *Session) addCandidates(now clock.Time, addrs iter.Seq[netip.AddrPort]) {
-	at := now
+	at, offset := now, s.e.cfg.ParallelOffset
+	if s.startup != nil && s.startup.sparing && offset > 0 {
+		offset = max(offset, sparingOffset)
+	}
 	for a := range addrs {
-		if s.addCandidate(at, a) && s.e.cfg.ParallelOffset > 0 {
-			at = at.Add(s.e.cfg.ParallelOffset)
+		if s.addCandidate(at, a) && offset > 0 {
+			at = at.Add(offset)
 		}
 	}
 }
@@ -174,8 +192,8 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 				next = min(next, c.at)
 				continue
 			}
-			first := c.wait == 0
-			c.sent(now)
+			brief := e.cfg.BriefHello && (c.wait == 0 || st.sparing && c.single())
+			c.sent(now, st.sparing)
 			to = c.addr
 			chunk = wire.IHello{EPD: st.epd, Tag: st.tag[:]}.Append(e.startupPacket(now, 0))
 			// Padding lets the responder answer in full: its reply is never
@@ -184,7 +202,7 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 			// A full first try would be the better part of what opening a session
 			// costs.
 			full := 4 + e.defaultKeys.Headroom() + e.maxStartup()
-			if first && e.cfg.BriefHello {
+			if brief {
 				full = min(full, firstIHello)
 			}
 			for len(chunk) < full {
@@ -194,7 +212,7 @@ func (s *Session) transmitOpening(now clock.Time, buf []byte) (int, netip.AddrPo
 		}
 	case st.initiation != nil && !st.busy:
 		if next = st.keying.at; next <= now {
-			if st.keying.sent(now) {
+			if st.keying.sent(now, st.sparing) {
 				st.keyingSent = now
 			}
 			to = s.addr

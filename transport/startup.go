@@ -16,6 +16,7 @@ type startup struct {
 	epd           []byte
 	tag           [tagSize]byte
 	candidates    []candidate
+	sparing       bool // as DialSparing has it
 	cookie        []byte
 	cookieChanged bool
 	initiation    *crypto.Initiation
