@@ -46,6 +46,8 @@ type Group struct {
 
 	book    book
 	dialing int
+	seeds   []seed             // members to begin with
+	seeding clock.Timer[alarm] // they are dialed again
 
 	dirty  bool // the choice of neighbors must be looked at
 	slow   bool // and links that are not needed be given up
@@ -123,6 +125,7 @@ const (
 	alarmTables             // neighbors are told of changes
 	alarmLook               // the choice of neighbors may be looked at again
 	alarmHaunt              // a ghost may be called
+	alarmSeeds              // seeds may be dialed
 	alarmRoute              // a routed message may have to be sent anew, or is forgotten
 )
 
@@ -148,6 +151,7 @@ func New(cfg Config, links Links) *Group {
 	g.tables.Owner = alarm{kind: alarmTables}
 	g.again.Owner = alarm{kind: alarmLook}
 	g.haunt.Owner = alarm{kind: alarmHaunt}
+	g.seeding.Owner = alarm{kind: alarmSeeds}
 	g.tick.Owner = alarm{kind: alarmTick}
 	g.check.Owner = alarm{kind: alarmCheck}
 	g.ask.Owner = alarm{kind: alarmAsk}
@@ -162,8 +166,12 @@ func (g *Group) Start(now clock.Time) {
 	}
 	g.started = true
 	for _, p := range g.cfg.Spec.Bootstrap {
-		g.learn(now, p, now, nil, 0)
+		g.AddSeed(now, p, nil)
 	}
+	for _, b := range g.cfg.Spec.BootstrapAddrs {
+		g.AddSeed(now, b.Peer, b.elements())
+	}
+	g.callSeeds(now)
 	g.timers.Set(&g.tick, now.Add(jitter(g.cfg.Rand, g.cfg.ReportInterval)))
 }
 
@@ -381,6 +389,7 @@ func (g *Group) Leave(now clock.Time) {
 	g.endRoutes(now)
 	g.timers.Stop(&g.tables)
 	g.timers.Stop(&g.haunt)
+	g.timers.Stop(&g.seeding)
 	g.timers.Stop(&g.again)
 	g.timers.Stop(&g.tick)
 	g.timers.Stop(&g.check)
@@ -412,6 +421,8 @@ func (g *Group) Advance(now clock.Time) {
 			g.dirty = true
 		case alarmHaunt:
 			g.onHaunt(now)
+		case alarmSeeds:
+			g.callSeeds(now)
 		case alarmAsk:
 			g.askIntroducers(now)
 		case alarmPeering:

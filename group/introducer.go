@@ -107,6 +107,15 @@ func (g *Group) joinFailed(l *link) {
 	g.emit(Event{Kind: JoinFailed, Reason: ReasonRefused, Link: l.id, Peer: l.peer})
 }
 
+// RemoveIntroducer tells that the driver needs the node behind a link no longer
+// as an introducer. As a neighbor it stays.
+func (g *Group) RemoveIntroducer(now clock.Time, id LinkID) {
+	if l := g.byLink[id]; l != nil {
+		g.endIntroducer(now, l)
+		g.release(now, l)
+	}
+}
+
 // endIntroducer forgets that the far end of l introduces.
 func (g *Group) endIntroducer(now clock.Time, l *link) {
 	if !l.introducer {

@@ -355,6 +355,7 @@ func (g *Group) begin(now clock.Time, l *link) {
 	g.reach.Add(l.addr, l)
 	g.checkBy(now, now.Add(g.silence(l)))
 	g.asks = 0
+	g.restSeeds()
 	g.stats.NeighborsUp++
 	g.dirty = true
 	g.emit(Event{Kind: NeighborUp, Link: l.id, Peer: l.peer, Session: l.in, Features: l.features})
@@ -426,6 +427,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 		g.emit(Event{Kind: NeighborDown, Reason: r, Link: l.id, Peer: l.peer})
 		g.tableChanged(now, l, true)
 		g.rerouteFrom(now, l.id)
+		g.callSeeds(now)
 	}
 	if m != nil && m.link == nil && !g.left {
 		g.afterPeering(now, l, m, r)

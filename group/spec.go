@@ -36,6 +36,7 @@ const (
 	specPublishKey = 0x2a11
 	specPostingKey = 0x2a12
 	specGrant      = 0x2a18 // among the authorizations
+	specSeed       = 0x2a19
 )
 
 // MaxSpecVersion is the newest version of groupspecs that is understood.
@@ -101,12 +102,14 @@ type SpecFields struct {
 	PostingKey ed25519.PublicKey // of the posting password
 
 	// What follows the identity: help to get in, and what the holder may do.
-	IPMulticast  []IPMulticast
-	Bootstrap    []PeerID // members to link with first
-	PublishAuth  string   // the publish password in clear, "" if not held
-	PostingAuth  string   // the posting password in clear, "" if not held
-	Grants       [][]byte // signed by one of the keys, each for one member
-	UnknownKinds []uint64 // types of options that are not understood (identity or not), as read
+	IPMulticast []IPMulticast
+	Bootstrap   []PeerID // members to link with first
+	// Ours: where such members are.
+	BootstrapAddrs []BootstrapAddr
+	PublishAuth    string   // the publish password in clear, "" if not held
+	PostingAuth    string   // the posting password in clear, "" if not held
+	Grants         [][]byte // signed by one of the keys, each for one member
+	UnknownKinds   []uint64 // types of options that are not understood (identity or not), as read
 }
 
 // Spec is a groupspec: the text that names a group and lets its holder join.
@@ -144,7 +147,7 @@ func NewSpec(f SpecFields) (*Spec, error) {
 	if len(f.UnknownKinds) > 0 {
 		return nil, fmt.Errorf("%w: options that are not understood can't be written", ErrSpecSyntax)
 	}
-	if len(f.IPMulticast) > maxSpecList || len(f.Bootstrap) > maxSpecList {
+	if max(len(f.IPMulticast), len(f.Bootstrap), len(f.BootstrapAddrs)) > maxSpecList {
 		return nil, fmt.Errorf("%w: more than %d addresses or bootstrap peers", ErrSpecSyntax, maxSpecList)
 	}
 	if f.NoPeerToPeer && len(f.IPMulticast) == 0 {
@@ -203,6 +206,13 @@ func appendSpec(b []byte, f *SpecFields) ([]byte, error) {
 	}
 	for _, p := range f.Bootstrap {
 		b = element.AppendOption(b, specBootstrap, p[:])
+	}
+	for _, s := range f.BootstrapAddrs {
+		v, err := appendSeed(nil, s)
+		if err != nil {
+			return nil, err
+		}
+		b = element.AppendOption(b, specSeed, v)
 	}
 	return appendAuths(b, f), nil
 }

@@ -57,6 +57,7 @@ func fullFields() SpecFields {
 		PublishPassword: HashPassword("secret", []byte("salt")),
 		PostingPassword: HashPassword("other", nil),
 		ServerChannel:   true, Name: "Überall", Unique: bytes.Repeat([]byte{7}, uniqueSize), MemberUpdates: true,
+		BootstrapAddrs: []BootstrapAddr{{Peer: PeerID{5}, Addrs: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1935"), netip.MustParseAddrPort("[2001:db8::1]:7")}}},
 		IPMulticast: []IPMulticast{
 			{Socket: netip.MustParseAddrPort("225.225.0.1:30303")},
 			{Socket: netip.MustParseAddrPort("232.1.2.3:4000"), Source: netip.MustParseAddr("10.1.1.1")},

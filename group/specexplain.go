@@ -27,8 +27,8 @@ func (s *Spec) Explain() []SpecLine {
 			item(s.Replication, "object replication"))},
 		{"members met", list(
 			item(s.ServerChannel, "through an introducer"),
-			item(len(s.Bootstrap) > 0, "through bootstrap peers"),
-			item(s.MemberUpdates, "through IP multicast on the LAN"))},
+			item(len(s.Bootstrap)+len(s.BootstrapAddrs) > 0, "through bootstrap peers"),
+			item(s.MemberUpdates, "on the LAN"))},
 		{"links", choose(s.NoPeerToPeer, "none between members, native IP multicast only", "between members")},
 		{"publishing", s.access(s.Multicast, RightPublish, s.PublishPassword, s.PublishAuth)},
 		{"posting", s.access(s.Posting, RightPost, s.PostingPassword, s.PostingAuth)},
@@ -57,6 +57,9 @@ func (s *Spec) Explain() []SpecLine {
 	}
 	for _, p := range s.Bootstrap {
 		lines = append(lines, SpecLine{"bootstrap peer", hex.EncodeToString(p[:])})
+	}
+	for _, b := range s.BootstrapAddrs {
+		lines = append(lines, SpecLine{"bootstrap address", b.String()})
 	}
 	if len(s.UnknownKinds) > 0 {
 		kinds := make([]string, len(s.UnknownKinds))

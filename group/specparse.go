@@ -182,6 +182,15 @@ func (s *Spec) readExtras(raw []byte) error {
 				return fmt.Errorf("%w: more than %d bootstrap peers", ErrSpecSyntax, maxSpecList)
 			}
 			s.Bootstrap = append(s.Bootstrap, PeerID(o.Value))
+		case specSeed:
+			b, ok := readSeed(o.Value)
+			if !ok {
+				return fmt.Errorf("%w: a bootstrap peer's addresses of %d bytes", ErrSpecSyntax, len(o.Value))
+			}
+			if len(s.BootstrapAddrs) == maxSpecList {
+				return fmt.Errorf("%w: more than %d bootstrap peers with addresses", ErrSpecSyntax, maxSpecList)
+			}
+			s.BootstrapAddrs = append(s.BootstrapAddrs, b)
 		default:
 			s.UnknownKinds = append(s.UnknownKinds, o.Type)
 		}

@@ -19,8 +19,10 @@ type Config struct {
 	Listen string
 
 	// Bootstrap lists the introducers, rtmfp://host[:port] with port 1935 by
-	// default. All are tried at once. Without any, the node is the first
-	// member of its groups, and others come to it.
+	// default. All are tried at once, together with the other ways into a group:
+	// bootstrap peers of the groupspec, the address cache, the local network.
+	// Without any, Join does not wait: the node may be the first member, to
+	// whom others come.
 	Bootstrap []string
 
 	// Identity is the node's certificate and keys. Default: a fresh one.
@@ -46,6 +48,15 @@ type Config struct {
 	// JoinTimeout bounds how long Join waits for the first introducer or
 	// neighbor. Default 10 s.
 	JoinTimeout time.Duration
+
+	// AddressCache is a file that remembers where members of groups were, so
+	// that the node finds them again though no introducer answers. It is made
+	// if it is not there. Default: none.
+	AddressCache string
+
+	// LAN makes the node find other members on its local networks, by IPv4
+	// multicast, in groups whose groupspec permits it (SpecFields.MemberUpdates).
+	LAN bool
 
 	// Logger receives what operators want to know. Default: discard.
 	Logger *slog.Logger

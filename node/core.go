@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rtmfp/group"
+	"rtmfp/group/lan"
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/internal/rare"
@@ -56,6 +57,7 @@ type Core struct {
 	groups  []*GroupCore
 	leaving []*GroupCore // left, with farewells under way
 	boots   []*bootstrap
+	spread  *rand.Rand        // of the instants at which they are called; nil until one is needed
 	addrs   []element.Address // of this node, as it knows them itself
 
 	links table[link]
@@ -70,6 +72,8 @@ type Core struct {
 	closing  []*transport.Session // closed by CloseAll, without an answer yet
 	events   []CoreEvent
 	counters Counters
+
+	beacon *lan.Beacon // nil: it does not look for others on the local network
 
 	bare func(kind uint8) group.Links // in place of the transport, of a BareGroup
 }
@@ -234,6 +238,9 @@ func (c *Core) Advance(now clock.Time) {
 	c.advanceLeaving(now)
 	c.retryBootstraps(now)
 	c.closeOrphans(now)
+	if c.beacon != nil {
+		c.beacon.Advance(now)
+	}
 	c.route(now)
 }
 
@@ -249,8 +256,14 @@ func (c *Core) Deadline() clock.Time {
 	for _, b := range c.boots {
 		d = min(d, b.retryAt)
 	}
+	if len(c.boots) > bootstrapKeep {
+		d = min(d, c.restAt())
+	}
 	if len(c.orphans) > 0 {
 		d = min(d, c.orphans[0].when)
+	}
+	if c.beacon != nil {
+		d = min(d, c.beacon.Deadline())
 	}
 	return d
 }
@@ -298,6 +311,7 @@ func (c *Core) wall(now clock.Time) time.Duration {
 func (c *Core) Join(now clock.Time, spec *group.Spec) *GroupCore {
 	g := newGroupCore(now, c, spec)
 	c.groups = append(c.groups, g)
+	c.announce(now, spec)
 	g.group.SetAddresses(now, c.addrs)
 	g.group.Start(now)
 	for i := range c.links.rows {
@@ -314,6 +328,9 @@ func (c *Core) Leave(now clock.Time, g *GroupCore) {
 	for i, have := range c.groups {
 		if have == g {
 			g.group.Leave(now)
+			if c.beacon != nil {
+				c.beacon.Remove(g.spec.ID())
+			}
 			c.groups = append(c.groups[:i:i], c.groups[i+1:]...)
 			c.leaving = append(c.leaving, g)
 			c.route(now)

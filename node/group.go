@@ -26,6 +26,7 @@ type Group struct {
 
 	// The loop's own.
 	core      *GroupCore
+	late      error // why no introducer takes us in, while there are other ways
 	began     time.Time
 	took      time.Duration
 	streams   []string
@@ -58,6 +59,7 @@ func (g *Group) Done() <-chan struct{} { return g.done }
 
 // Close leaves the group. Streams that are published or played in it end.
 func (g *Group) Close() error {
+	g.node.saveAddresses()
 	err := g.node.do(func(now clock.Time) {
 		if i := slices.Index(g.node.groups, g); i >= 0 {
 			g.endStreams(now)
@@ -116,6 +118,7 @@ func (g *Group) event(ev CoreEvent) {
 	case EventNeighborUp:
 		log.Info("neighbor up", "group", g.Name(), "peer", ev.Peer)
 		g.tell(GroupEvent{Kind: NeighborConnected, Peer: ev.Peer})
+		g.node.saveLater(cacheFirst)
 	case EventNeighborDown:
 		log.Info("neighbor down", "group", g.Name(), "peer", ev.Peer, "why", ev.Reason)
 		g.tell(GroupEvent{Kind: NeighborLost, Peer: ev.Peer, Reason: ev.Reason.String()})
@@ -138,11 +141,29 @@ func (g *Group) event(ev CoreEvent) {
 	}
 }
 
+// fail ends the wait for a way into the group, unless there are others than
+// through introducers: then it goes on until the time is up.
 func (g *Group) fail(err error) {
+	if g.otherWays() {
+		g.late = err
+		return
+	}
 	select {
 	case g.failed <- err:
 	default:
 	}
+}
+
+// otherWays reports whether the group may be found without an introducer.
+func (g *Group) otherWays() bool {
+	seeds, _ := g.core.group.Seeds()
+	return seeds > 0 || g.node.lan != nil && g.spec.MemberUpdates
+}
+
+// whyLate returns what introducers have said, nil if they have not.
+func (g *Group) whyLate() (err error) {
+	_ = g.node.do(func(clock.Time) { err = g.late })
+	return err
 }
 
 // bootstrapFailed gives up waiting when no introducer is left to wait for.

@@ -52,21 +52,26 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		Rare:        c.cfg.Rare,
 	}, g.links(flowStream))
 	if spec.Posting {
-		// Without a grant this node posts nothing, and everything else works.
-		grant, _ := spec.OwnGrant(group.RightPost, group.PeerID(c.ID()), c.wall(now))
-		g.posts = posting.New(now, posting.Config{
-			Rand:      c.seededRand(),
-			Self:      group.PeerID(c.ID()),
-			GroupID:   spec.ID(),
-			Keys:      c.keys(),
-			UnixMilli: c.cfg.UnixMilli,
-			Grant:     grant,
-			MayPost: func(author group.PeerID, grant []byte, unixMilli int64) error {
-				return g.authority.May(group.RightPost, author, grant, unixMilli)
-			},
-		}, g.links(flowPosts))
+		g.posts = posting.New(now, g.postingConfig(now), g.links(flowPosts))
 	}
 	return g
+}
+
+func (g *GroupCore) postingConfig(now clock.Time) posting.Config {
+	c, spec := g.core, g.spec
+	// Without a grant this node posts nothing, and everything else works.
+	grant, _ := spec.OwnGrant(group.RightPost, group.PeerID(c.ID()), c.wall(now))
+	return posting.Config{
+		Rand:      c.seededRand(),
+		Self:      group.PeerID(c.ID()),
+		GroupID:   spec.ID(),
+		Keys:      c.keys(),
+		UnixMilli: c.cfg.UnixMilli,
+		Grant:     grant,
+		MayPost: func(author group.PeerID, grant []byte, unixMilli int64) error {
+			return g.authority.May(group.RightPost, author, grant, unixMilli)
+		},
+	}
 }
 
 // features are what a member of the group offers to others.
@@ -234,9 +239,11 @@ func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 			g.objects.NeighborUp(now, ev.Link, replication.Member{Peer: ev.Peer, Session: ev.Session})
 		}
 		g.greeted = append(g.greeted, ev.Link)
+		g.alone(now)
 		g.core.takeEarly(now, ev.Link, g)
 		g.core.report(CoreEvent{Kind: EventNeighborUp, Group: g, Peer: PeerID(ev.Peer)})
 	case group.NeighborDown:
+		g.alone(now)
 		g.greeted = slices.DeleteFunc(g.greeted, func(l group.LinkID) bool { return l == ev.Link })
 		g.streams.NeighborDown(now, ev.Link)
 		if g.posts != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"rtmfp/group"
@@ -19,13 +20,22 @@ type bootstrap struct {
 	link    group.LinkID       // while open
 	tries   int                // failures in a row
 	retryAt clock.Time         // Never while dialing or open
+	since   clock.Time         // it has been open
+	resting bool               // there are enough others; it is called again at retryAt
 }
 
 // An introducer that does not answer is called again after 1 s, 2 s, 4 s … up
-// to a minute.
+// to a minute, give or take a quarter, so that those who lost it together do
+// not all come back together. A node stays in touch with three; it calls the
+// others once in ten minutes for half a minute, so that an introducer that lost
+// everybody is found by the group, and parts of a group that know different
+// introducers meet. One that is lost is made good for by one that rests.
 const (
 	bootstrapRetry    = time.Second
 	bootstrapRetryMax = time.Minute
+	bootstrapKeep     = 3
+	bootstrapStay     = 30 * time.Second
+	bootstrapRest     = 10 * time.Minute
 )
 
 // AddBootstrap makes the node call the introducer at url, which was resolved
@@ -40,24 +50,110 @@ func (c *Core) AddBootstrap(now clock.Time, url string, addrs []netip.AddrPort) 
 func (c *Core) callBootstrap(now clock.Time, b *bootstrap) {
 	s, err := c.ep.DialURL(now, b.url, b.addrs)
 	if err != nil {
-		b.down(now)
+		c.down(now, b)
 		c.report(CoreEvent{Kind: EventBootstrapFailed, URL: b.url, Err: err})
 		return
 	}
-	b.session, b.retryAt = s, clock.Never
+	b.session, b.retryAt, b.resting = s, clock.Never, false
 }
 
 // down notes that the introducer is out of reach and plans the next call.
-func (b *bootstrap) down(now clock.Time) {
-	b.session, b.link = nil, 0
-	b.retryAt = now.Add(min(bootstrapRetry<<min(b.tries, 10), bootstrapRetryMax))
+func (c *Core) down(now clock.Time, b *bootstrap) {
+	b.session, b.link, b.resting = nil, 0, false
+	b.retryAt = now.Add(c.around(min(bootstrapRetry<<min(b.tries, 10), bootstrapRetryMax)))
 	b.tries++
+	for _, other := range c.boots {
+		if other.resting && c.bootsOpen() < bootstrapKeep {
+			other.resting, other.retryAt = false, now
+			break
+		}
+	}
+}
+
+// around changes d by at most a quarter either way.
+func (c *Core) around(d time.Duration) time.Duration {
+	if c.spread == nil {
+		c.spread = c.seededRand()
+	}
+	return d*3/4 + time.Duration(c.spread.Int64N(int64(d/2)+1))
+}
+
+// bootsOpen counts the introducers that the node is in touch with, or about to be.
+func (c *Core) bootsOpen() (n int) {
+	for _, b := range c.boots {
+		if b.session != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (c *Core) retryBootstraps(now clock.Time) {
 	for _, b := range c.boots {
 		if b.retryAt <= now {
 			c.callBootstrap(now, b)
+		}
+	}
+	if len(c.boots) > bootstrapKeep {
+		c.restBootstraps(now)
+	}
+}
+
+// Introducers returns how many introducers the node is in touch with, of those
+// that it was told of.
+func (c *Core) Introducers() (n int) {
+	for _, b := range c.boots {
+		if b.link != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// restAt returns when an introducer may be let go, Never if it is needed.
+func (c *Core) restAt() clock.Time {
+	open, oldest := 0, clock.Never
+	for _, b := range c.boots {
+		if b.link != 0 {
+			open++
+			oldest = min(oldest, b.since)
+		}
+	}
+	if open <= bootstrapKeep {
+		return clock.Never
+	}
+	return oldest.Add(bootstrapStay)
+}
+
+// restBootstraps lets introducers go that are too many: those that have been
+// there for a while, one at random after the other. As members they stay
+// neighbors if the group needs them so.
+func (c *Core) restBootstraps(now clock.Time) {
+	for c.restAt() <= now {
+		var long []*bootstrap
+		for _, b := range c.boots {
+			if b.link != 0 && b.since.Add(bootstrapStay) <= now {
+				long = append(long, b)
+			}
+		}
+		c.around(1) // makes the generator
+		b := long[c.spread.IntN(len(long))]
+		link, shared := b.link, false
+		b.session, b.link, b.tries, b.resting = nil, 0, 0, true
+		b.retryAt = now.Add(c.around(bootstrapRest))
+		for _, other := range c.boots {
+			shared = shared || other.link == link // it has two names
+		}
+		l := c.links.get(uint32(link))
+		if l == nil || shared {
+			continue
+		}
+		l.boot = false
+		for _, g := range slices.Clone(l.users) {
+			g.group.RemoveIntroducer(now, link)
+		}
+		if l := c.links.get(uint32(link)); l != nil && len(l.users) == 0 {
+			c.orphaned(now, link, hungUpGrace)
 		}
 	}
 }
@@ -68,7 +164,7 @@ func (c *Core) bootstrapOpen(now clock.Time, id group.LinkID, s *transport.Sessi
 		if b.session != s {
 			continue
 		}
-		b.link, b.tries = id, 0
+		b.link, b.tries, b.since = id, 0, now
 		l := c.links.get(uint32(id))
 		l.boot, l.closeAt = true, clock.Never
 		c.report(CoreEvent{Kind: EventBootstrapUp, URL: b.url, Peer: s.Peer()})
@@ -100,7 +196,7 @@ func (c *Core) introduce(now clock.Time, id group.LinkID, g *GroupCore) {
 func (c *Core) bootstrapFailed(now clock.Time, s *transport.Session, err error) {
 	for _, b := range c.boots {
 		if b.session == s {
-			b.down(now)
+			c.down(now, b)
 			c.report(CoreEvent{Kind: EventBootstrapFailed, URL: b.url, Err: err})
 		}
 	}

@@ -114,10 +114,23 @@ func (g *Group) Stats() GroupStats {
 		s.Neighbors = g.core.group.NeighborCount()
 		s.Members = g.core.group.Estimate()
 		s.Streams = slices.Clone(g.streams)
+		s.Refused = g.core.refusals()
 		s.Total = g.core.serviceBytes()
 		s.PerSecond = g.rates.rate(now, g)
 	})
 	return s
+}
+
+// refusals returns what was refused.
+func (g *GroupCore) refusals() Refusals {
+	s := g.group.Stats()
+	r := Refusals{Proofs: s.ProofsFailed, Joins: s.JoinsRefused, Evicted: s.EvictedRefused, Revocations: s.RevokesRefused}
+	if g.posts != nil {
+		p := g.posts.Stats().Refused
+		r.Forged, r.Unauthorized, r.Untimely = p.BadSignature, p.Unauthorized, p.Old+p.Future
+		r.Malformed, r.Flooding = p.Malformed, p.Rate
+	}
+	return r
 }
 
 // serviceBytes returns what the services have sent and received.

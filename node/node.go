@@ -27,11 +27,15 @@ type Node struct {
 	done   chan struct{}
 	close  sync.Once
 
+	cacheMu sync.Mutex // held while the address cache is written
+
 	// What follows belongs to the driver's loop, and to nobody else.
 	core     *Core
 	groups   []*Group
 	failures map[string]error // introducers that did not answer, by URL
 	up       map[string]bool  // introducers that did
+	lan      *lanSocket       // nil: none
+	saving   *time.Timer      // until the address cache is written
 	until    func() bool      // while closing: what is waited for
 	reached  chan struct{}    // closed when it is reached
 }
@@ -91,7 +95,17 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		failures: map[string]error{},
 		up:       map[string]bool{},
 	}
+	if cfg.LAN {
+		if n.lan, err = openLAN(conn.LocalAddr()); err != nil {
+			log.Warn("others on the local network can't be found", "err", err)
+		} else {
+			core.EnableLAN(conn.LocalAddr().Port())
+		}
+	}
 	n.driver = driver.Start(conn, core, n.afterTurn)
+	if n.lan != nil {
+		go n.lan.read(n)
+	}
 	go n.ended()
 	err = n.do(func(now clock.Time) {
 		core.SetAddresses(now, localAddresses(conn.LocalAddr()))
@@ -154,6 +168,7 @@ func (n *Node) readStats() Stats {
 	return Stats{
 		Addr:            n.conn.LocalAddr(),
 		Sessions:        n.core.links.live,
+		Introducers:     n.core.Introducers(),
 		DatagramsIn:     t.DatagramsReceived,
 		DatagramsOut:    t.DatagramsSent,
 		BytesIn:         t.BytesReceived,
@@ -167,6 +182,7 @@ func (n *Node) readStats() Stats {
 // up to half a second, in which the neighbors are told.
 func (n *Node) Close() error {
 	n.close.Do(func() {
+		n.saveAddresses()
 		n.await(farewellTime, n.core.Left, func(now clock.Time) {
 			for _, g := range n.groups {
 				g.endStreams(now)
@@ -199,6 +215,12 @@ func (n *Node) await(d time.Duration, until func() bool, f func(now clock.Time))
 // ended tells everybody that the node has stopped.
 func (n *Node) ended() {
 	<-n.driver.Done()
+	if n.lan != nil {
+		n.lan.conn.Close()
+	}
+	if n.saving != nil {
+		n.saving.Stop()
+	}
 	if err := n.driver.Err(); err != nil {
 		n.log.Error("socket failed", "err", err)
 	}
@@ -224,6 +246,7 @@ func (n *Node) afterTurn(now clock.Time) {
 	for _, g := range n.groups {
 		g.deliver(now)
 	}
+	n.sendLAN(now)
 	if n.until != nil && n.until() {
 		close(n.reached)
 		n.until, n.reached = nil, nil
@@ -264,9 +287,13 @@ func (n *Node) Join(ctx context.Context, groupspec string) (*Group, error) {
 	}
 	spec.Unlock() // which takes a while, and is not for the loop
 	g := newGroup(n, spec)
+	seeds := n.cachedSeeds(spec)
 	if err := n.do(func(now clock.Time) {
 		n.core.SetUnixMilli(now, time.Now().UnixMilli())
 		g.core = n.core.Join(now, spec)
+		for _, s := range seeds {
+			g.core.group.AddSeed(now, s.peer, s.addrs)
+		}
 		n.groups = append(n.groups, g)
 	}); err != nil {
 		return nil, fmt.Errorf("join: %w", err)
@@ -281,7 +308,9 @@ func (n *Node) Join(ctx context.Context, groupspec string) (*Group, error) {
 		return g, nil
 	case err = <-g.failed:
 	case <-timeout.C:
-		err = fmt.Errorf("%w within %v: %v", ErrNoIntroducer, n.cfg.JoinTimeout, n.cfg.Bootstrap)
+		if err = g.whyLate(); err == nil {
+			err = fmt.Errorf("%w within %v: %v", ErrNoIntroducer, n.cfg.JoinTimeout, n.cfg.Bootstrap)
+		}
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-n.done:

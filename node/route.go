@@ -156,7 +156,7 @@ func (c *Core) sessionClosed(now clock.Time, s *transport.Session) {
 	}
 	for _, b := range c.boots {
 		if b.link == id {
-			b.down(now)
+			c.down(now, b)
 		}
 	}
 }

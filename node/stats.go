@@ -12,6 +12,7 @@ const Slices = 8
 type Stats struct {
 	Addr            netip.AddrPort
 	Sessions        int    // open sessions
+	Introducers     int    // of Config.Bootstrap, that the node is in touch with
 	DatagramsIn     uint64 // UDP datagrams received
 	DatagramsOut    uint64 // UDP datagrams sent
 	BytesIn         uint64 // UDP payload received
@@ -29,8 +30,22 @@ type GroupStats struct {
 	Members   int // estimate of the group's size, this node included
 	Streams   []string
 
+	Refused   Refusals     // since Join
 	Total     ServiceBytes // since Join
 	PerSecond ServiceBytes // lately, over three to six seconds
+}
+
+// Refusals count what a group refused at this node, by the reason.
+type Refusals struct {
+	Proofs       uint64 `json:"proofs"`       // nodes that could not prove that they know the groupspec
+	Joins        uint64 `json:"joins"`        // questions for members without proof, of other groups, or too often
+	Evicted      uint64 `json:"evicted"`      // evicted members that wanted to be neighbors
+	Revocations  uint64 `json:"revocations"`  // forged or malformed
+	Forged       uint64 `json:"forged"`       // posts whose signature is wrong
+	Unauthorized uint64 `json:"unauthorized"` // posts without a grant or password that permits them now
+	Untimely     uint64 `json:"untimely"`     // posts from too long ago, or from the future
+	Malformed    uint64 `json:"malformed"`    // posts that are none
+	Flooding     uint64 `json:"flooding"`     // posts of authors that post too much
 }
 
 // Bytes are those of messages, without what the transport adds.

@@ -21,18 +21,20 @@ type groupCmd struct {
 
 // groupNewCmd prints a groupspec.
 type groupNewCmd struct {
-	Name            string `required:"" help:"Name of the group." placeholder:"NAME"`
-	Multicast       bool   `help:"The group carries live streams. Implied if none of the four kinds is asked for."`
-	Posting         bool   `help:"The group carries posts."`
-	Routing         bool   `help:"The group carries directed routing."`
-	Replication     bool   `help:"The group carries object replication."`
-	ServerChannel   bool   `negatable:"" default:"true" help:"Members may find each other through introducers. On by default."`
-	Unique          bool   `help:"Add a random tag, so that nobody else makes the same group by its name."`
-	PublishPassword string `help:"Password without which nobody may publish. The printed groupspec carries it; give viewers what \"group show --public\" prints." placeholder:"TEXT"`
-	PostingPassword string `help:"Password without which nobody may post, likewise." placeholder:"TEXT"`
-	Key             string `help:"File that keeps the group's private key, made if it is not there. Members then publish and post only with a grant that it signs (\"group grant\"), and can be evicted." placeholder:"FILE"`
-	Legacy          bool   `help:"Leave out the keys of the passwords, so that old players name the same group. Then nobody but the members themselves minds the passwords."`
-	SpecVersion     int    `default:"2" enum:"1,2" help:"Version of the groupspec, 1 or 2. Default: 2." placeholder:"N"`
+	Name            string          `required:"" help:"Name of the group." placeholder:"NAME"`
+	Multicast       bool            `help:"The group carries live streams. Implied if none of the four kinds is asked for."`
+	Posting         bool            `help:"The group carries posts."`
+	Routing         bool            `help:"The group carries directed routing."`
+	Replication     bool            `help:"The group carries object replication."`
+	ServerChannel   bool            `negatable:"" default:"true" help:"Members may find each other through introducers. On by default."`
+	LAN             bool            `name:"lan" help:"Members find each other on a local network, without any server."`
+	BootstrapPeer   []bootstrapPeer `sep:"none" help:"Member to begin with: its peer id, and where it is. With an address, the groupspec is enough to find the group. May be repeated; members may be added to a groupspec later, it names the same group." placeholder:"ID[@IP:PORT]"`
+	Unique          bool            `help:"Add a random tag, so that nobody else makes the same group by its name."`
+	PublishPassword string          `help:"Password without which nobody may publish. The printed groupspec carries it; give viewers what \"group show --public\" prints." placeholder:"TEXT"`
+	PostingPassword string          `help:"Password without which nobody may post, likewise." placeholder:"TEXT"`
+	Key             string          `help:"File that keeps the group's private key, made if it is not there. Members then publish and post only with a grant that it signs (\"group grant\"), and can be evicted." placeholder:"FILE"`
+	Legacy          bool            `help:"Leave out the keys of the passwords, so that old players name the same group. Then nobody but the members themselves minds the passwords."`
+	SpecVersion     int             `default:"2" enum:"1,2" help:"Version of the groupspec, 1 or 2. Default: 2." placeholder:"N"`
 }
 
 // Help describes the command with examples.
@@ -46,6 +48,8 @@ Examples:
     rtmfp-node group new --name party --multicast --posting --unique
     rtmfp-node group new --name tv --publish-password "only me"
     rtmfp-node group new --name news --posting --key news.key
+    rtmfp-node group new --name office --posting --lan --no-server-channel
+    rtmfp-node group new --name party --bootstrap-peer 00000000000000000000000000000000000000000000000000000000000000ff@192.0.2.7:1935
 `
 }
 
@@ -59,6 +63,13 @@ func (c *groupNewCmd) Run(e *env) error {
 		Routing:       c.Routing,
 		Replication:   c.Replication,
 		ServerChannel: c.ServerChannel,
+		MemberUpdates: c.LAN,
+	}
+	for _, p := range c.BootstrapPeer {
+		f.Bootstrap = append(f.Bootstrap, p.Peer)
+		if len(p.Addrs) > 0 {
+			f.BootstrapAddrs = append(f.BootstrapAddrs, p.BootstrapAddr)
+		}
 	}
 	if c.Unique {
 		f.Unique = make([]byte, 32)
@@ -125,4 +136,13 @@ func (c *groupShowCmd) Run(e *env) error {
 		fmt.Fprintf(w, "%s\t%s\n", l.Label, l.Text)
 	}
 	return w.Flush()
+}
+
+// bootstrapPeer is a member to begin with, on the command line.
+type bootstrapPeer struct{ group.BootstrapAddr }
+
+// UnmarshalText reads ID or ID@IP:PORT.
+func (p *bootstrapPeer) UnmarshalText(text []byte) (err error) {
+	p.BootstrapAddr, err = group.ParseBootstrapAddr(string(text))
+	return err
 }

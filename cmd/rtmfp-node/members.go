@@ -151,6 +151,7 @@ func (c *groupNeighborsCmd) Validate() error { return checkSettle(c.Settle) }
 type neighborsReport struct {
 	selfReport
 	PerSecond node.ServiceBytes `json:"bytes_per_second"`
+	Refused   node.Refusals     `json:"refused"`
 	Neighbors []neighborReport  `json:"neighbors"`
 }
 
@@ -168,7 +169,8 @@ type neighborReport struct {
 }
 
 func reportNeighbors(g *node.Group) neighborsReport {
-	r := neighborsReport{selfReport: reportSelf(g), PerSecond: g.Stats().PerSecond, Neighbors: []neighborReport{}}
+	s := g.Stats()
+	r := neighborsReport{selfReport: reportSelf(g), PerSecond: s.PerSecond, Refused: s.Refused, Neighbors: []neighborReport{}}
 	for _, n := range g.Neighbors() {
 		r.Neighbors = append(r.Neighbors, neighborReport{
 			Peer: n.Peer.String(), Address: n.Address.String(), Socket: n.Addr.String(), Roles: n.Roles.Names(),

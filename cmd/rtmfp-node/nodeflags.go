@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type nodeFlags struct {
 	Identity    string        `help:"File that keeps the node's identity key, made on first use; \"none\" takes a fresh one for this run. Default: rtmfp-node/identity in the user's configuration folder." placeholder:"FILE"`
 	UploadLimit bitRate       `help:"Most that the node sends of its streams, such as 20M for 20 Mbit/s. Default: no limit." placeholder:"RATE"`
 	AllowLegacy bool          `help:"Also talk to old peers that know only the crypto of RFC 7425 (DH of 1024 or 2048 bits, AES-CBC)."`
+	Addresses   string        `help:"File that remembers where members of groups were, to find them again when no introducer answers; \"none\" keeps none. Default: the file addresses beside the identity." placeholder:"FILE"`
+	LAN         bool          `name:"lan" negatable:"" default:"true" help:"Find members on the local network, in groups made for it (\"group new --lan\"). On by default."`
 	JoinTimeout time.Duration `help:"How long to wait for an introducer. Default: 10s." default:"10s" placeholder:"D"`
 	Verbose     bool          `short:"v" help:"Log in detail."`
 	Quiet       bool          `short:"q" help:"Print nothing but errors."`
@@ -68,6 +71,8 @@ func (f *nodeFlags) start(ctx context.Context, e *env, cfg node.Config, level sl
 	cfg.UploadLimit = f.UploadLimit.bytes()
 	cfg.AllowLegacy = f.AllowLegacy
 	cfg.JoinTimeout = f.JoinTimeout
+	cfg.AddressCache = f.addressCache()
+	cfg.LAN = f.LAN
 	cfg.Logger = f.logger(e, level)
 	n, err := node.Start(ctx, cfg)
 	if err != nil {
@@ -76,6 +81,23 @@ func (f *nodeFlags) start(ctx context.Context, e *env, cfg node.Config, level sl
 	}
 	f.hold = hold
 	return n, nil
+}
+
+// addressCache returns the file that keeps addresses, "" for none.
+func (f *nodeFlags) addressCache() string {
+	beside := f.Identity
+	switch {
+	case f.Addresses == identityNone, f.Addresses == "" && beside == identityNone:
+		return ""
+	case f.Addresses != "":
+		return f.Addresses
+	case beside == "":
+		var err error
+		if beside, err = defaultIdentity(); err != nil {
+			return "" // there was no identity either
+		}
+	}
+	return filepath.Join(filepath.Dir(beside), "addresses")
 }
 
 // stop leaves the groups of a node, ends it, and gives its identity back.

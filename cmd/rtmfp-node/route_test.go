@@ -126,8 +126,8 @@ func TestRouteListen(t *testing.T) {
 			t.Errorf("%v: the listener's exit code is %d", c.how, got)
 		}
 		var m routedReport
-		if err := json.Unmarshal([]byte(heard.String()), &m); err != nil || m.Text == nil || *m.Text != c.text || !m.Request || m.To != r.Address {
-			t.Errorf("%v: the listener printed %q, %v", c.how, heard.String(), err)
+		if err := json.Unmarshal(heard.Bytes(), &m); err != nil || m.Text == nil || *m.Text != c.text || !m.Request || m.To != r.Address {
+			t.Errorf("%v: the listener printed %q, %v", c.how, heard.Bytes(), err)
 		}
 	}
 	if code, _, stderr := command(t, "", append([]string{"route", "listen", "--echo", "--reply=x"}, common...)...); code != exitUsage || !strings.Contains(stderr, "give one of") {
