@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"rtmfp/node/store"
 	"rtmfp/transport/crypto"
 )
 
@@ -44,6 +45,11 @@ type Config struct {
 	// AllowLegacy admits the plain RFC 7425 crypto of old peers: 1024- and
 	// 2048-bit Diffie-Hellman, AES-128-CBC. Default: modern crypto only.
 	AllowLegacy bool
+
+	// Store keeps the files that the node shares and fetches, and gives those
+	// that are in it to members who ask for them by hash. The caller closes it
+	// after the node. Default: none, and no files.
+	Store *store.Store
 
 	// JoinTimeout bounds how long Join waits for the first introducer or
 	// neighbor. Default 10 s.

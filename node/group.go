@@ -40,15 +40,20 @@ type Group struct {
 	rates     sampler
 
 	collections []*Collection
+	files       *files // nil without a store
 	recordWaits map[records.RequestID]*recordWait
 }
 
 func newGroup(n *Node, spec *group.Spec) *Group {
-	return &Group{
+	g := &Group{
 		node: n, spec: spec, began: time.Now(),
 		joined: make(chan struct{}), failed: make(chan error, 1), done: make(chan struct{}),
 		recordWaits: map[records.RequestID]*recordWait{},
 	}
+	if n.cfg.Store != nil {
+		g.files = newFiles(g, n.cfg.Store)
+	}
+	return g
 }
 
 // Name returns the name in the groupspec.
@@ -97,6 +102,9 @@ func (g *Group) ended() {
 	}
 	for _, c := range g.collections {
 		c.box.end(ErrClosed)
+	}
+	if g.files != nil {
+		g.files.stop()
 	}
 	for _, r := range g.readers {
 		r.finish(ErrClosed)

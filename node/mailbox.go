@@ -62,14 +62,15 @@ func (b *mailbox[T]) notify() {
 	}
 }
 
+// next waits for an item, or for the end. missed counts those that were lost
+// right before it.
+func (b *mailbox[T]) next() (item T, missed int, err error) { return b.wait(context.Background()) }
+
 // wait is next, or until ctx ends, after which it may be called again.
 func (b *mailbox[T]) wait(ctx context.Context) (item T, missed int, err error) {
 	for {
-		b.mu.Lock()
-		ready := len(b.queue) > 0 || b.err != nil
-		b.mu.Unlock()
-		if ready {
-			return b.next()
+		if l, ok, err := b.try(); ok || err != nil {
+			return l.item, l.missed, err
 		}
 		select {
 		case <-b.arrived:
@@ -79,33 +80,30 @@ func (b *mailbox[T]) wait(ctx context.Context) (item T, missed int, err error) {
 	}
 }
 
+// try returns an item if there is one, or else the end.
+func (b *mailbox[T]) try() (l letter[T], ok bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) == 0 {
+		if b.err != nil {
+			b.notify() // others may wait, too
+		}
+		return l, false, b.err
+	}
+	l = b.queue[0]
+	b.queue[0] = letter[T]{}
+	if b.queue = b.queue[1:]; len(b.queue) == 0 {
+		b.queue = nil
+	} else {
+		b.notify() // there may be several readers
+	}
+	b.bytes -= l.bytes
+	return l, true, nil
+}
+
 // size returns how much waits for the reader.
 func (b *mailbox[T]) size() (items, bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.queue), b.bytes
-}
-
-// next waits for an item, or for the end. missed counts those that were lost
-// right before it.
-func (b *mailbox[T]) next() (item T, missed int, err error) {
-	for {
-		b.mu.Lock()
-		if len(b.queue) > 0 {
-			l := b.queue[0]
-			b.queue[0] = letter[T]{}
-			if b.queue = b.queue[1:]; len(b.queue) == 0 {
-				b.queue = nil
-			}
-			b.bytes -= l.bytes
-			b.mu.Unlock()
-			return l.item, l.missed, nil
-		}
-		err = b.err
-		b.mu.Unlock()
-		if err != nil {
-			return item, 0, err
-		}
-		<-b.arrived
-	}
 }

@@ -220,7 +220,17 @@ func (g *Group) deliverObjects(now clock.Time) {
 	if g.core.objects == nil {
 		return
 	}
-	for ev, ok := g.core.objects.NextEvent(); ok; ev, ok = g.core.objects.NextEvent() {
+	for {
+		if g.files != nil && g.files.full() {
+			return // the workers bring us back
+		}
+		ev, ok := g.core.objects.NextEvent()
+		if !ok {
+			return
+		}
+		if g.files != nil && g.files.take(ev) {
+			continue
+		}
 		i := slices.IndexFunc(g.collections, func(c *Collection) bool { return c.core == ev.Collection })
 		if i < 0 {
 			continue

@@ -447,12 +447,17 @@ const (
 	// Requested: a neighbor asks for an object that this node has. It must be
 	// answered by Answer or Deny, now or later.
 	Requested
+
+	// Sought: a neighbor wants something of a collection that is not open here.
+	// ID is set. If it is opened now, the neighbor is told.
+	Sought
 )
 
 // Event is something for the application.
 type Event struct {
 	Kind       EventKind
 	Collection *Collection
+	ID         CollectionID
 	Index      uint64
 	Data       []byte
 	Request    RequestID

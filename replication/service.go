@@ -308,6 +308,9 @@ func (s *Service) onOpen(now clock.Time, n *neighbor, number uint64, id Collecti
 			it.c.sources = append(it.c.sources, it)
 		}
 	}
+	if it.c == nil && !it.wants && flags&flagWants != 0 && len(s.events)-s.head < s.cfg.MaxEvents {
+		s.emit(Event{Kind: Sought, ID: id, Link: n.link, Peer: n.Peer})
+	}
 	wanted := it.wants
 	it.wants = flags&flagWants != 0
 	resumed := it.paused && flags&flagPaused == 0
