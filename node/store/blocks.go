@@ -136,15 +136,24 @@ func (s *Store) WriteBlock(h content.Hash, i int, data, proof []byte) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.prepare(it, i, sum, proof)
-	if f == nil {
-		return err
+	for range 3 {
+		var f file
+		if f, err = s.prepare(it, i, sum, proof); f == nil {
+			return err
+		}
+		if _, err = f.WriteAt(data, int64(i)*content.BlockSize); err == nil {
+			s.wrote(it, f, i, len(data))
+			return nil
+		}
+		it.mu.Lock()
+		swapped := it.data != f
+		it.mu.Unlock()
+		if !swapped {
+			break
+		}
+		// It was added or moved meanwhile, and closed for that.
 	}
-	if _, err := f.WriteAt(data, int64(i)*content.BlockSize); err != nil {
-		return failed(fmt.Sprintf("write block %d of %s", i, h), err)
-	}
-	s.wrote(it, f, i, len(data))
-	return nil
+	return failed(fmt.Sprintf("write block %d of %s", i, h), err)
 }
 
 // prepare checks a block by its hash and keeps what its proof tells, before the

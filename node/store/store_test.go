@@ -40,6 +40,9 @@ func opened(t testing.TB, dir string, o Options) *Store {
 		o.SyncInterval = time.Hour
 	}
 	o.noSync = true
+	if o.disk == nil {
+		o.disk = fastDisk{}
+	}
 	s, err := Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
