@@ -12,6 +12,9 @@ import (
 // it came from nor to where it is already.
 func (st *stream) push(now clock.Time, id uint64, msg []byte, from *peer) {
 	bit := byte(1) << (id % numSlices)
+	if st.fed&bit == 0 {
+		return
+	}
 	for _, p := range st.peers {
 		if p.children&bit == 0 || p == from || p.have.has(id) {
 			continue
@@ -64,6 +67,7 @@ func (st *stream) onAsk(now clock.Time, p *peer, a ask) {
 		case a.mask&bit == 0 || p.children&bit != 0:
 		case !st.s.cfg.Rare.Hit(rare.AskRefused) && st.admit(now, p, s, a.flags&askUrgent != 0):
 			p.children |= bit
+			st.fed |= bit
 			granted |= bit
 		default:
 			refused |= bit
@@ -266,10 +270,12 @@ func (st *stream) refuse(now clock.Time, p *peer, mask byte) {
 
 // endGrace stops pushing to those who had time enough to find somebody else.
 func (st *stream) endGrace(now clock.Time) {
+	st.fed = 0
 	for _, p := range st.peers {
 		if p.leaving != 0 && now >= p.leaveAt {
 			p.children &^= p.leaving
 			p.leaving = 0
 		}
+		st.fed |= p.children
 	}
 }

@@ -19,6 +19,7 @@ type stream struct {
 	pub      *Publication
 	subs     []*Subscription // those that play this publication
 	active   bool
+	fed      byte       // slices that are pushed to some neighbor, or were a tick ago
 	ended    bool       // the publisher said so, or it has gone
 	last     uint64     // id of the last fragment, if ended or about to be
 	endAt    clock.Time // when a neighbor's word that it ended is believed, 0 = nobody said so

@@ -26,6 +26,7 @@ const (
 	entryDatagram
 	entryWork
 	entryCall
+	entryDo
 	entryMessage
 )
 
@@ -77,9 +78,21 @@ func (c *calendar) len() int { return c.n }
 // add puts an entry in. The instant must not be before that of what was taken
 // out last.
 func (c *calendar) add(when clock.Time, kind entryKind, ref uint32) {
-	c.seq++
 	c.n++
-	c.place(entry{when: when, seq: c.seq, ref: ref, kind: kind})
+	c.place(entry{when: when, seq: c.stamp(), ref: ref, kind: kind})
+}
+
+// stamp returns the place of a new entry among those of its instant.
+func (c *calendar) stamp() uint64 {
+	c.seq++
+	return c.seq
+}
+
+// putBack undoes the last pop, after which nothing was done to the calendar.
+func (c *calendar) putBack() {
+	c.at--
+	c.n++
+	c.popped--
 }
 
 func (c *calendar) place(e entry) {

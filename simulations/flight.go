@@ -165,7 +165,7 @@ func (w *Network) arrive(ref uint32) {
 			return
 		}
 		if at > w.now {
-			w.calendar.add(at, entryDatagram, ref)
+			w.plan(at, entryDatagram, ref, n)
 			return
 		}
 	}
@@ -177,11 +177,11 @@ func (w *Network) arrive(ref uint32) {
 				return
 			}
 			n.waiting += len(f.data)
-			w.calendar.add(start, entryDatagram, ref)
+			w.plan(start, entryDatagram, ref, n)
 			return
 		}
 	} else if w.now < n.stalled { // it was stalled while the datagram waited
-		w.calendar.add(n.stalled, entryDatagram, ref)
+		w.plan(n.stalled, entryDatagram, ref, n)
 		return
 	} else {
 		n.waiting -= len(f.data)

@@ -116,7 +116,7 @@ func (w *Network) travel(l Link, from, to *Node, left clock.Time, f *flight) {
 		again.to, again.nat, again.dst, again.from = f.to, f.nat, f.dst, f.from
 		w.stats.Duplicated++
 		w.stats.DuplicatedBytes += uint64(size)
-		w.calendar.add(left.Add(l.Latency+uniform(&from.rng, l.Jitter)), entryDatagram, again.ref)
+		w.plan(left.Add(l.Latency+uniform(&from.rng, l.Jitter)), entryDatagram, again.ref, to)
 	}
 	if chance(&from.rng, l.Corrupt) && size > 0 {
 		for range 1 + from.rng.Uint64()%4 {
@@ -125,5 +125,5 @@ func (w *Network) travel(l Link, from, to *Node, left clock.Time, f *flight) {
 		}
 		w.stats.Corrupted++
 	}
-	w.calendar.add(at, entryDatagram, f.ref)
+	w.plan(at, entryDatagram, f.ref, to)
 }

@@ -248,7 +248,7 @@ func (w *Messages) Do(n *Member, f func(now clock.Time)) {
 
 // At calls f at the virtual instant when.
 func (w *Messages) At(when clock.Time, f func()) {
-	w.calendar.add(max(when, w.now), entryCall, w.calls.add(f))
+	w.calendar.add(max(when, w.now), entryCall, w.calls.add(call{f: f}))
 }
 
 // Stop takes a member off the network without a word. The others give their
@@ -301,7 +301,7 @@ func (w *Messages) Run(d time.Duration) {
 			h := w.events.take(e.ref)
 			w.happen(&h)
 		case entryCall:
-			w.calls.take(e.ref)()
+			w.calls.take(e.ref).f()
 		}
 	}
 }

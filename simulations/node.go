@@ -98,6 +98,8 @@ type Node struct {
 	rare       *rare.Points
 	spins      int // wakes at one instant
 	spinAt     clock.Time
+	first1     uint32 // the first and last of its entries in a stretch, plus one; 0 outside of it
+	last1      uint32
 }
 
 const defaultSocket = 208 << 10
@@ -341,7 +343,7 @@ func (w *Network) alarm(n *Node, when clock.Time) {
 	n.wakeAt = when
 	if when < n.entryAt {
 		n.entryAt = when
-		w.calendar.add(when, entryWake, uint32(n.number))
+		w.plan(when, entryWake, uint32(n.number), n)
 	}
 }
 
@@ -356,7 +358,7 @@ func (w *Network) turn(n *Node) {
 		work.Run()
 		if n.workCost > 0 {
 			n.worker = max(n.worker, w.now).Add(n.workCost)
-			w.calendar.add(n.worker, entryWork, w.works.add(n, work))
+			w.plan(n.worker, entryWork, w.works.add(n, work), n)
 			continue
 		}
 		n.driven.FinishWork(now, work)

@@ -47,6 +47,8 @@ type crowdViewer struct {
 	wrong string
 }
 
+const planetLatency = 5 * time.Millisecond // the least
+
 // planet gives latencies of 5 to 150 ms from places on a square, without
 // floating point.
 func planet(from, to int) Link {
@@ -57,7 +59,7 @@ func planet(from, to int) Link {
 	ax, ay := place(from)
 	bx, by := place(to)
 	d := max(ax-bx, bx-ax) + max(ay-by, by-ay)
-	return Link{Latency: 5*time.Millisecond + time.Duration(d)*72*time.Microsecond}
+	return Link{Latency: planetLatency + time.Duration(d)*72*time.Microsecond}
 }
 
 func newCrowd(t testing.TB, cfg Config, size, perSecond int, members MemberOptions) *crowd {
@@ -67,7 +69,7 @@ func newCrowd(t testing.TB, cfg Config, size, perSecond int, members MemberOptio
 		t.Fatal(err)
 	}
 	if cfg.Link == nil {
-		cfg.Link = planet
+		cfg.Link, cfg.Lookahead = planet, planetLatency
 	}
 	c := &crowd{w: New(cfg), spec: spec}
 	introducers := 1 + size/500
@@ -153,18 +155,23 @@ func (c *crowd) publish(t testing.TB, d time.Duration) {
 		}
 	})
 	data := make([]byte, 940)
-	for end := c.w.Now().Add(d); c.w.Now() < end; c.sent++ {
+	end := c.w.Now().Add(d)
+	var write func(now clock.Time)
+	write = func(now clock.Time) {
 		binary.BigEndian.PutUint64(data, uint64(c.sent))
-		c.w.Do(n, func(now clock.Time) {
-			if err := c.pub.Write(now, multicast.Message{
-				Data: data, Timestamp: uint32(c.sent * 1000 / perSecond),
-				Key: c.sent%perSecond == 0, SentAt: c.w.Unix(),
-			}); err != nil {
-				t.Fatal(err)
-			}
-		})
-		c.w.Run(time.Second / perSecond)
+		if err := c.pub.Write(now, multicast.Message{
+			Data: data, Timestamp: uint32(c.sent * 1000 / perSecond),
+			Key: c.sent%perSecond == 0, SentAt: c.w.Unix(),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		c.sent++
+		if next := now.Add(time.Second / perSecond); next < end {
+			c.w.DoAt(n, next, write)
+		}
 	}
+	c.w.Do(n, write)
+	c.w.Run(d)
 }
 
 // peakRSS returns the most memory that the process had, in bytes, as Linux

@@ -20,8 +20,8 @@ var inMulticast = []Mistake{
 		Name: "wrong-slice",
 		Why:  "fragments of one slice go to the children of the next",
 		File: "multicast/push.go",
-		Old:  "bit := byte(1) << (id % numSlices)\n\tfor _, p := range st.peers {\n\t\tif p.children",
-		New:  "bit := byte(1) << ((id + 1) % numSlices)\n\tfor _, p := range st.peers {\n\t\tif p.children",
+		Old:  "bit := byte(1) << (id % numSlices)\n\tif st.fed",
+		New:  "bit := byte(1) << ((id + 1) % numSlices)\n\tif st.fed",
 	},
 	{
 		Name: "no-pull",
