@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
@@ -16,6 +17,7 @@ import (
 func (n *Node) JoinHostile(_ context.Context, spec *group.Spec, change func(*posting.Config)) (*Group, error) {
 	g := newGroup(n, spec)
 	return g, n.do(func(now clock.Time) {
+		n.core.SetUnixMilli(now, time.Now().UnixMilli())
 		g.core = n.core.Join(now, spec)
 		if change != nil {
 			cfg := g.core.postingConfig(now)

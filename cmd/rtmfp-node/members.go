@@ -229,15 +229,24 @@ func (c *groupNeighborsCmd) followJSON(ctx context.Context, e *env, g *node.Grou
 		}
 	}()
 	out := json.NewEncoder(e.stdout)
+	refusals := time.NewTicker(time.Second) // of which no event tells
+	defer refusals.Stop()
+	var last node.Refusals
 	for {
 		select {
 		case err := <-failed:
 			return err
+		case <-refusals.C:
+			if g.Stats().Refused == last {
+				continue
+			}
 		case <-changed:
 			linger(ctx, followPause)
-			if err := out.Encode(reportNeighbors(g)); err != nil {
-				return err
-			}
+		}
+		r := reportNeighbors(g)
+		last = r.Refused
+		if err := out.Encode(r); err != nil {
+			return err
 		}
 	}
 }
