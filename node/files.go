@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"mime"
 	"os"
 	"path/filepath"
@@ -132,60 +131,23 @@ func typeByName(name string) string {
 }
 
 func (f *files) shareDirectory(ctx context.Context, root string, opt ShareOptions) (Manifest, error) {
-	var d content.Directory
-	var total, done int64
-	type entry struct{ path, rel string }
-	var list []entry
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if !e.Type().IsRegular() {
-			return ctx.Err()
-		}
-		info, err := e.Info()
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		total += info.Size()
-		list = append(list, entry{path, filepath.ToSlash(rel)})
-		return content.CheckPath(filepath.ToSlash(rel))
+	info, err := f.store.AddDirectory(ctx, root, store.AddOptions{
+		InPlace: !opt.Copy, Name: opt.Name, Origins: opt.Origins, Pin: true, Progress: opt.Progress,
 	})
 	if err != nil {
 		return Manifest{}, err
 	}
-	for _, e := range list {
-		one := ShareOptions{Copy: opt.Copy}
-		if opt.Progress != nil {
-			one.Progress = func(n, _ int64) { opt.Progress(done+n, total) }
-		}
-		m, err := f.shareFile(ctx, e.path, one)
-		if err != nil {
-			return Manifest{}, err
-		}
-		done += m.Size
-		d.Entries = append(d.Entries, content.Entry{Path: e.rel, Size: m.Size, MediaType: m.MediaType, Hash: m.Hash})
-	}
-	encoded, err := d.Append(nil)
+	h := info.Manifest.Hash
+	d, err := f.store.Directory(h)
 	if err != nil {
 		return Manifest{}, err
 	}
-	if opt.Name == "" {
-		abs, err := filepath.Abs(root)
-		if err != nil {
+	for i := range d.Entries {
+		if err := f.offer(d.Entries[i].Hash); err != nil {
 			return Manifest{}, err
 		}
-		opt.Name = content.CleanName(filepath.Base(abs))
 	}
-	info, err := f.store.AddBytes(encoded, store.AddOptions{Name: opt.Name, MediaType: content.DirectoryType, Pin: true})
-	if err != nil {
-		return Manifest{}, err
-	}
-	return info.Manifest, f.offer(info.Manifest.Hash)
+	return info.Manifest, f.offer(h)
 }
 
 // PublishName lets members find a file under a name of this node's: later ones

@@ -144,7 +144,7 @@ func TestDirectoryAndResume(t *testing.T) {
 	spec := filesSpec(t)
 	dir := filepath.Join(t.TempDir(), "album")
 	files := map[string][]byte{}
-	for name, size := range map[string]int{"a.txt": 10, "empty": 0, "sub/b.bin": 200_000} {
+	for name, size := range map[string]int{"sub.txt": 10, "empty": 0, "sub/b.bin": 200_000} {
 		files[name] = randomFile(t, filepath.Join(dir, filepath.FromSlash(name)), size)
 	}
 	first, g0 := withStore(t, spec, t.TempDir())
