@@ -65,6 +65,7 @@ var rooms = []room{
 	{path: "replication/...", core: true, knows: []string{"internal/...", "ring", "group", "replication/..."},
 		takes: []string{simpleLRU, xxhash, xcrypto, blake3}},
 	{path: "node/store", knows: []string{"replication/content"}},
+	{path: "node/origin", knows: []string{"node/store", "replication/content"}},
 	{path: "node/gateway", knows: []string{"replication/content"}},
 	{path: "node/...", coreTypes: []string{"Core", "GroupCore"}, knows: []string{
 		"internal/...", "ring", "transport/...", "group/...", "multicast/...", "posting/...", "replication/...", "node/..."}},

@@ -26,6 +26,10 @@ type AddOptions struct {
 
 	Pin bool
 
+	// Hash is what the file must have: the error wraps ErrInvalid if it has
+	// another, and nothing is kept. Zero: any.
+	Hash content.Hash
+
 	// Progress is told how much is done, if it is not nil. The total is -1 if it
 	// is not known.
 	Progress func(done, total int64)
@@ -204,6 +208,9 @@ func copyTo(ctx context.Context, r io.Reader, total int64, progress func(done, t
 // temporary file of the store, or where p says.
 func (s *Store) finish(tree *content.Tree, temp string, p *place, o AddOptions) (Info, error) {
 	h := tree.Root()
+	if o.Hash != (content.Hash{}) && h != o.Hash {
+		return Info{}, fmt.Errorf("%w: the hash of %q is %s, not %s", ErrInvalid, o.Name, h, o.Hash)
+	}
 	m := content.Manifest{Name: o.Name, Size: tree.Size(), MediaType: o.MediaType, Hash: h, Origins: o.Origins}
 	encoded, err := m.Append(nil)
 	if err != nil {

@@ -212,6 +212,9 @@ func TestAddErrors(t *testing.T) {
 	if _, err := s.AddBytes(nil, AddOptions{Name: "../x"}); !errors.Is(err, content.ErrName) {
 		t.Errorf("bad name: %v", err)
 	}
+	if _, err := s.AddBytes([]byte("abc"), AddOptions{Name: "x", Hash: content.Sum(nil)}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("another hash: %v", err)
+	}
 	over, cancel := context.WithCancel(ctx)
 	cancel()
 	if _, err := s.AddReader(over, strings.NewReader("abc"), 3, AddOptions{Name: "x"}); !errors.Is(err, context.Canceled) {
