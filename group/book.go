@@ -296,13 +296,14 @@ func (g *Group) cancelDial(now clock.Time, m *member) {
 
 // blame notes that a member without a peering could not be reached; after a
 // few times it is taken to be gone. A sparing dial has tried more than once
-// itself; later news bring the member back.
+// itself, which is enough where members are lost all the time; later news bring
+// the member back.
 func (g *Group) blame(now clock.Time, m *member) {
 	m.fails++
 	if m.link != nil {
 		return
 	}
-	if m.fails >= maxAttempts || g.upkeep != nil {
+	if m.fails >= maxAttempts || g.upkeep != nil && !(m.forRing && g.calm(now)) {
 		g.bury(now, m, 0)
 		return
 	}

@@ -20,6 +20,7 @@ var (
 	largeMembers = flag.Int("members", 0, "members of them, instead of what each has by default")
 	largeMedian  = flag.Duration("median", 84*time.Second, "median session of TestRowChurn")
 	largeSeeds   = flag.Int("seeds", 10, "runs of each")
+	largeFirst   = flag.Int("first", 0, "the first seed of them")
 )
 
 func grow(n *simNet, members int, every time.Duration) {
@@ -238,6 +239,14 @@ func rowSize(small, big int) (members, seeds int) {
 	return cmp.Or(*largeMembers, big), *largeSeeds
 }
 
+// rowSeeds yields the seeds of a measurement.
+func rowSeeds(count int) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		for seed := *largeFirst; seed < *largeFirst+count && yield(seed); seed++ {
+		}
+	}
+}
+
 // figures are those of several seeds.
 type figures struct {
 	t      *testing.T
@@ -253,6 +262,9 @@ func (f *figures) add(name string, v float64) {
 		f.names = append(f.names, name)
 	}
 	f.values[name] = append(f.values[name], v)
+	if *large {
+		f.t.Logf("%d. %s: %.5g", len(f.values[name]), name, v) // should it not come to its end
+	}
 }
 
 // tell logs mean and 95 % confidence interval, and the worst and best.
@@ -305,7 +317,7 @@ func settledNet(t *testing.T, seed, members int, d time.Duration) *simNet {
 func TestRowRouting(t *testing.T) {
 	members, seeds := rowSize(200, 10_000)
 	f := &figures{t: t}
-	for seed := range seeds {
+	for seed := range rowSeeds(seeds) {
 		n := settledNet(t, seed, members, 5*time.Minute)
 		b0, _ := n.traffic()
 		n.bill(time.Minute)
@@ -351,7 +363,7 @@ func TestRowChurn(t *testing.T) {
 	if !*large {
 		warm, measured = time.Minute, time.Minute
 	}
-	for seed := range seeds {
+	for seed := range rowSeeds(seeds) {
 		n := settledNet(t, seed, members, 20*time.Second)
 		n.churn(*largeMedian, 0.5)
 		n.run(warm)
@@ -396,7 +408,7 @@ func TestRowChurn(t *testing.T) {
 func TestRowHalfDies(t *testing.T) {
 	members, seeds := rowSize(200, 10_000)
 	f := &figures{t: t}
-	for seed := range seeds {
+	for seed := range rowSeeds(seeds) {
 		n := settledNet(t, seed, members, 2*time.Minute)
 		for range members / 2 {
 			n.kill(n.live[n.rng.IntN(len(n.live))])
@@ -430,7 +442,7 @@ func (n *simNet) ringAfter(t *testing.T, limit time.Duration, side int) float64 
 func TestRowPartition(t *testing.T) {
 	members, seeds := rowSize(120, 2000)
 	f := &figures{t: t}
-	for seed := range seeds {
+	for seed := range rowSeeds(seeds) {
 		n := settledNet(t, seed, members, time.Minute)
 		for _, x := range n.live {
 			x.island = x.index % 2
@@ -461,7 +473,7 @@ func TestRowSeeds(t *testing.T) {
 	if !*large {
 		seeds = 5
 	}
-	for seed := range seeds {
+	for seed := range rowSeeds(seeds) {
 		n := settledNet(t, seed, 32, 5*time.Second)
 		n.loss = 0.01
 		n.churn(20*time.Second, 0.5)
