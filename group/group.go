@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -178,12 +179,21 @@ func (g *Group) Start(now clock.Time) {
 // SetAddresses tells at which addresses this node can be reached, as far as it
 // knows by itself; members report them. At most six are used.
 func (g *Group) SetAddresses(now clock.Time, addrs []element.Address) {
+	before := slices.Clone(g.own)
 	g.own = g.own[:0]
 	for i, a := range addrs {
 		if i == maxOwnAddrs {
 			break
 		}
 		g.own = element.AppendAddress(g.own, a)
+	}
+	if bytes.Equal(before, g.own) {
+		return
+	}
+	for _, l := range g.neighbors {
+		if l.routes() { // others are told in the reports that they get anyway
+			g.send(now, l.out, g.reportHeader(l, true))
+		}
 	}
 }
 

@@ -512,6 +512,7 @@ func (g *Group) sessionRejected(now clock.Time, l *link, flow FlowID) {
 		case l.introducer && !m.proven:
 			g.forget(m) // it introduces members without being one
 		default:
+			g.noteFull(now, m) // as likely as not
 			g.refused(now, m)
 		}
 	} else {
