@@ -59,6 +59,9 @@ func newGroup(n *Node, spec *group.Spec) *Group {
 // Name returns the name in the groupspec.
 func (g *Group) Name() string { return g.spec.Name }
 
+// Node returns the node that is a member.
+func (g *Group) Node() *Node { return g.node }
+
 // Done is closed when the group has been left.
 func (g *Group) Done() <-chan struct{} { return g.done }
 

@@ -22,6 +22,9 @@ type cli struct {
 	Chat     chatCmd     `cmd:"" help:"Talk in a group, line by line."`
 	Route    routeCmd    `cmd:"" help:"Send messages to whoever is nearest to an address, and take them."`
 	Record   recordCmd   `cmd:"" help:"Put and get small signed values by name."`
+	Share    shareCmd    `cmd:"" help:"Share files and folders with a group, and print links to them."`
+	Get      getCmd      `cmd:"" help:"Fetch a file or folder by its link or name."`
+	Store    storeCmd    `cmd:"" help:"Look after the files that are kept on this machine."`
 	Demo     demoCmd     `cmd:"" help:"Show a whole swarm in one process, with a page to watch it."`
 	Bench    benchCmd    `cmd:"" help:"Measure the transport between two processes."`
 	Identity identityCmd `cmd:"" help:"Print the peer id of this user's node."`
@@ -71,7 +74,7 @@ Exit codes:
   3  no introducer answered, or it did not admit this node
   4  the input can't be read, is not MPEG-TS, ends within a packet, or is too large
   5  an address to listen on is taken
-  6  the stream did not appear in time (play --wait)
+  6  the stream or the file did not appear in time (play --wait, get --wait)
   7  no route: no member is there, or too many hops (route send)
   8  refused: nobody there listens (route send)
   9  no answer came in time (route send)

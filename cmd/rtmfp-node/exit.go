@@ -18,7 +18,7 @@ const (
 	exitUnreachable = 3 // no introducer answered, or it did not admit us
 	exitInput       = 4 // the input can't be read, is not MPEG-TS, ends within a packet, or is too large
 	exitBusy        = 5 // an address to listen on is taken
-	exitNoStream    = 6 // the stream did not appear within --wait
+	exitNoStream    = 6 // the stream or the file did not appear within --wait
 	exitNoRoute     = 7 // no member is at the address, or too many hops
 	exitRefused     = 8 // nobody there listens
 	exitTimeout     = 9 // no answer came in time

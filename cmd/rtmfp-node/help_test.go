@@ -16,7 +16,7 @@ import (
 // stdout with exit code 0, and that the examples parse.
 func TestHelp(t *testing.T) {
 	t.Chdir(t.TempDir())
-	spec := testSpec(t, group.SpecFields{Multicast: true, Posting: true, Routing: true})
+	spec := testSpec(t, group.SpecFields{Replication: true, Multicast: true, Posting: true, Routing: true})
 	if err := os.WriteFile("group.txt", []byte(spec), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestHelp(t *testing.T) {
 // TestDocumentedCommands checks the command lines in the documentation.
 func TestDocumentedCommands(t *testing.T) {
 	dir := t.TempDir()
-	spec := testSpec(t, group.SpecFields{Multicast: true, Posting: true, Routing: true})
+	spec := testSpec(t, group.SpecFields{Replication: true, Multicast: true, Posting: true, Routing: true})
 	if err := os.WriteFile(filepath.Join(dir, "party.group"), []byte(spec), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ type memberFlags struct {
 	Bootstrap []bootURL `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin, and prints its URLs." placeholder:"URL"`
 	Listen    string    `default:":0" help:"UDP address to listen on, HOST:PORT. Default: any free port." placeholder:"ADDR"`
 	nodeFlags
+
+	config node.Config // beside what the flags say
 }
 
 // checkPosting reports a group that carries no posts.
@@ -41,7 +43,9 @@ func (c *memberFlags) checkMayPost() error {
 func (c *memberFlags) join(ctx context.Context, e *env) (g *node.Group, leave func(), err error) {
 	c.bootstrap = c.Bootstrap
 	first := len(c.bootstrap) == 0
-	n, err := c.start(ctx, e, node.Config{Listen: c.Listen, Introduce: first}, slog.LevelError)
+	cfg := c.config
+	cfg.Listen, cfg.Introduce = c.Listen, cfg.Introduce || first
+	n, err := c.start(ctx, e, cfg, slog.LevelError)
 	if err != nil {
 		return nil, nil, err
 	}
