@@ -75,16 +75,28 @@ func (o *Objects) Share(ctx context.Context, path string, opt ShareOptions) (Fil
 	if err != nil {
 		return FileLink{}, fmt.Errorf("share: %w", err)
 	}
-	var m Manifest
+	add := store.AddOptions{
+		InPlace: !opt.Copy, Name: opt.Name, MediaType: opt.MediaType, Origins: opt.Origins, Pin: true, Progress: opt.Progress,
+	}
+	var info store.Info
 	if st.IsDir() {
-		m, err = f.shareDirectory(ctx, path, opt)
+		info, err = f.store.AddDirectory(ctx, path, add)
 	} else {
-		m, err = f.shareFile(ctx, path, opt)
+		if add.Name == "" {
+			add.Name = content.CleanName(filepath.Base(path))
+		}
+		if add.MediaType == "" {
+			add.MediaType = typeByName(add.Name)
+		}
+		info, err = f.store.Add(ctx, path, add)
+	}
+	if err == nil {
+		err = f.offer(info.Manifest)
 	}
 	if err != nil {
 		return FileLink{}, fmt.Errorf("share %s: %w", path, err)
 	}
-	return o.Link(m), nil
+	return o.Link(info.Manifest), nil
 }
 
 // Link returns the link to a file of the group. It has no passwords and grants
@@ -105,22 +117,6 @@ func (o *Objects) Link(m Manifest) FileLink {
 // maxLinkIntroducers bounds how long links get.
 const maxLinkIntroducers = 4
 
-func (f *files) shareFile(ctx context.Context, path string, opt ShareOptions) (Manifest, error) {
-	if opt.Name == "" {
-		opt.Name = content.CleanName(filepath.Base(path))
-	}
-	if opt.MediaType == "" {
-		opt.MediaType = typeByName(opt.Name)
-	}
-	info, err := f.store.Add(ctx, path, store.AddOptions{
-		InPlace: !opt.Copy, Name: opt.Name, MediaType: opt.MediaType, Origins: opt.Origins, Pin: true, Progress: opt.Progress,
-	})
-	if err != nil {
-		return Manifest{}, err
-	}
-	return info.Manifest, f.offer(info.Manifest.Hash)
-}
-
 // typeByName returns a media type without parameters, "" if none is known.
 func typeByName(name string) string {
 	t, _, err := mime.ParseMediaType(mime.TypeByExtension(filepath.Ext(name)))
@@ -128,26 +124,6 @@ func typeByName(name string) string {
 		return ""
 	}
 	return t
-}
-
-func (f *files) shareDirectory(ctx context.Context, root string, opt ShareOptions) (Manifest, error) {
-	info, err := f.store.AddDirectory(ctx, root, store.AddOptions{
-		InPlace: !opt.Copy, Name: opt.Name, Origins: opt.Origins, Pin: true, Progress: opt.Progress,
-	})
-	if err != nil {
-		return Manifest{}, err
-	}
-	h := info.Manifest.Hash
-	d, err := f.store.Directory(h)
-	if err != nil {
-		return Manifest{}, err
-	}
-	for i := range d.Entries {
-		if err := f.offer(d.Entries[i].Hash); err != nil {
-			return Manifest{}, err
-		}
-	}
-	return info.Manifest, f.offer(h)
 }
 
 // PublishName lets members find a file under a name of this node's: later ones
@@ -287,11 +263,22 @@ func (f *files) swarm(h Hash) (*fileSwarm, error) {
 	return s, err
 }
 
-// offer begins the exchange of a file if members wait for it already. Others
-// who come later are told when they ask.
-func (f *files) offer(h Hash) error {
-	_, err := f.swarm(h)
-	return err
+// offer begins the exchange of a file, or of a directory and the files in it,
+// for which members may wait already. Who comes later is told when he asks.
+func (f *files) offer(m Manifest) error {
+	if _, err := f.swarm(m.Hash); err != nil || !m.IsDirectory() {
+		return err
+	}
+	d, err := f.store.Directory(m.Hash)
+	if err != nil {
+		return err
+	}
+	for _, e := range d.Entries[:min(len(d.Entries), maxIdle)] {
+		if _, err := f.swarm(e.Hash); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxIdle bounds the files that nobody wants and whose exchange is open.

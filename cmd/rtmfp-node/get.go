@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -161,22 +162,22 @@ type getReport struct {
 }
 
 func (d *download) run(ctx context.Context, m node.Manifest) error {
-	path, err := d.path(m)
+	to, err := d.path(m)
 	if err != nil {
 		return err
 	}
 	d.total = m.Size
-	if m.IsDirectory() && path != "-" {
-		err = d.directory(ctx, m, path)
+	if m.IsDirectory() {
+		err = d.directory(ctx, m, to)
 	} else {
-		err = d.file(ctx, m, path)
+		err = d.file(ctx, m, to)
 	}
 	if err != nil {
 		return err
 	}
 	d.e.console.setStatus("")
 	r := getReport{
-		Path: path, Name: m.Name, Size: d.total, Hash: m.Hash.String(),
+		Path: to, Name: m.Name, Size: d.total, Hash: m.Hash.String(),
 		Seconds: time.Since(d.began).Seconds(), Received: d.received, Members: d.members,
 	}
 	if d.cmd.JSON {
@@ -220,6 +221,18 @@ func (d *download) path(m node.Manifest) (string, error) {
 
 // file fetches one file and puts it at a path.
 func (d *download) file(ctx context.Context, m node.Manifest, path string) error {
+	if path != "-" {
+		if err := d.fetch(ctx, m, nil); err != nil {
+			return err
+		}
+		return d.store.Export(ctx, m.Hash, path, store.ExportOptions{Move: true, Overwrite: d.cmd.Force})
+	}
+	return d.fetch(ctx, m, d.e.stdout)
+}
+
+// fetch fetches one file into the store, and writes it meanwhile if w is not
+// nil.
+func (d *download) fetch(ctx context.Context, m node.Manifest, w io.Writer) error {
 	f, err := d.open(ctx, m)
 	if err != nil {
 		return err
@@ -228,10 +241,10 @@ func (d *download) file(ctx context.Context, m node.Manifest, path string) error
 	watching, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go d.watch(watching, stop, f)
-	if path == "-" {
-		_, err = io.Copy(d.e.stdout, &reading{watching, f})
-	} else if err = f.Wait(watching); err == nil {
-		err = f.Export(ctx, path, store.ExportOptions{Move: true, Overwrite: d.cmd.Force})
+	if w != nil {
+		_, err = io.Copy(w, &reading{watching, f})
+	} else {
+		err = f.Wait(watching)
 	}
 	if cause := context.Cause(watching); err != nil && cause != nil && ctx.Err() == nil {
 		err = cause
@@ -239,7 +252,9 @@ func (d *download) file(ctx context.Context, m node.Manifest, path string) error
 	if err != nil {
 		return err
 	}
-	d.account(f)
+	st := f.Stats()
+	d.received += st.Received
+	d.members = max(d.members, st.Holders)
 	d.done += m.Size
 	return nil
 }
@@ -269,13 +284,6 @@ func (d *download) open(ctx context.Context, m node.Manifest) (*node.File, error
 		}
 	}
 	return d.g.Objects().OpenManifest(ctx, m)
-}
-
-// account adds what a file took.
-func (d *download) account(f *node.File) {
-	st := f.Stats()
-	d.received += st.Received
-	d.members = max(d.members, st.Holders)
 }
 
 // watch shows how far a file is, and gives up if nobody has anything of it.
@@ -319,43 +327,21 @@ func (d *download) progress(now time.Time, name string, st node.FileStats) strin
 	return text
 }
 
-// directory fetches all files of a directory into a folder.
+// directory fetches all files of a directory, and puts them into a folder.
 func (d *download) directory(ctx context.Context, m node.Manifest, root string) error {
-	f, err := d.open(ctx, m)
+	if err := d.fetch(ctx, m, nil); err != nil {
+		return err
+	}
+	list, err := d.store.Directory(m.Hash)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	watching, stop := context.WithCancelCause(ctx)
-	go d.watch(watching, stop, f)
-	err = f.Wait(watching)
-	cause := context.Cause(watching)
-	stop(nil)
-	if err != nil {
-		if cause != nil && ctx.Err() == nil {
-			err = cause
-		}
-		return err
-	}
-	b, err := io.ReadAll(f)
-	if err != nil {
-		return err
-	}
-	list, err := content.ParseDirectory(b)
-	if err != nil {
-		return err
-	}
-	d.account(f)
 	d.total, d.done = list.Size(), 0
 	for _, entry := range list.Entries {
-		path := filepath.Join(root, filepath.FromSlash(entry.Path))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		m := node.Manifest{Name: filepath.Base(path), Size: entry.Size, MediaType: entry.MediaType, Hash: entry.Hash}
-		if err := d.file(ctx, m, path); err != nil {
+		m := node.Manifest{Name: path.Base(entry.Path), Size: entry.Size, MediaType: entry.MediaType, Hash: entry.Hash}
+		if err := d.fetch(ctx, m, nil); err != nil {
 			return fmt.Errorf("%s: %w", entry.Path, err)
 		}
 	}
-	return nil
+	return d.store.ExportDirectory(ctx, m.Hash, root, store.ExportOptions{Move: true, Overwrite: d.cmd.Force})
 }
