@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +15,8 @@ import (
 
 var (
 	full    = flag.Bool("full", false, "run every row, for as long as it takes")
+	seeds   = flag.Int("seeds", 3, "runs of each row against TCP")
+	message = flag.Int("message", 30_000, "bytes of each message of bulk data")
 	packets = flag.Bool("packets", false, "the bottleneck's queue counts packets, not bytes")
 )
 
@@ -105,26 +108,56 @@ func grid() (all []path) {
 	return all
 }
 
-// meets is meet's mean over a few seeds: one cut more or less of CUBIC's few
-// makes a difference of a tenth within a minute.
-func meets(t *testing.T, p path, o transport.FlowOptions, length time.Duration) (share, used float64) {
-	const seeds = 3
-	for seed := range seeds {
-		s, u := meet(t, p, o, length, uint64(seed+1))
-		share += s / seeds
-		used += u / seeds
-	}
-	return share, used
+// meeting is what became of a session that met a TCP connection: its share of
+// what passed, the share of the path that was used, and how often the session
+// was cut, the connection, and of those cuts, how often each alone.
+type meeting struct {
+	share, used                float64
+	cuts, tcp, alone, tcpAlone int
 }
 
-// meet returns the share of a session against one TCP connection.
-func meet(t *testing.T, p path, o transport.FlowOptions, length time.Duration, seed uint64) (share, used float64) {
+// meets is meet's mean over a few seeds, since one cut more or less of CUBIC's
+// few makes a difference of a tenth within a minute, and the standard error of
+// its share. Cuts are summed.
+func meets(t *testing.T, p path, o transport.FlowOptions, length time.Duration) (sum meeting, err float64) {
+	n := float64(*seeds)
+	squares := 0.0
+	for seed := range *seeds {
+		m := meet(t, p, o, length, uint64(seed+1))
+		sum.share += m.share / n
+		sum.used += m.used / n
+		squares += m.share * m.share / n
+		sum.cuts, sum.tcp = sum.cuts+m.cuts, sum.tcp+m.tcp
+		sum.alone, sum.tcpAlone = sum.alone+m.alone, sum.tcpAlone+m.tcpAlone
+	}
+	return sum, math.Sqrt(max(squares-sum.share*sum.share, 0) / max(n-1, 1))
+}
+
+// meet lets a session and a TCP connection share a path.
+func meet(t *testing.T, p path, o transport.FlowOptions, length time.Duration, seed uint64) (m meeting) {
 	w := newWorld(t, p, seed)
 	to := w.node(false)
 	a := w.bulk(to, o, time.Duration(w.rng.Int64N(int64(time.Second))))
 	c := w.tcpFlow(time.Duration(w.rng.Int64N(int64(time.Second))))
 	shares, rate := measure(w, length, func() []int { return []int{a.seen, c.seen} })
-	return shares[0], rate * 8 / float64(p.rate)
+	trip := p.rtt + time.Duration(p.queue*float64(p.rtt)) // with a full queue
+	return meeting{
+		share: shares[0], used: rate * 8 / float64(p.rate),
+		cuts: len(a.cut), tcp: len(c.cut), alone: alone(a.cut, c.cut, 2*trip), tcpAlone: alone(c.cut, a.cut, 2*trip),
+	}
+}
+
+// alone counts the times of which none of the others is within d. Both rise.
+func alone(times, others []clock.Time, d time.Duration) (n int) {
+	for _, at := range times {
+		for len(others) > 0 && others[0] < at.Add(-d) {
+			others = others[1:]
+		}
+		if len(others) == 0 || others[0] > at.Add(d) {
+			n++
+		}
+	}
+	return n
 }
 
 func TestAgainstTCP(t *testing.T) {
@@ -140,10 +173,11 @@ func TestAgainstTCP(t *testing.T) {
 			if *full && (slow || p.queue > 1 && p.rtt > 100*time.Millisecond) {
 				length *= 4
 			}
-			share, used := meets(t, p, transport.FlowOptions{}, length)
-			t.Logf("%v: share %.3f, use %.3f", p, share, used)
-			if share < 0.4 || share > 0.6 {
-				t.Errorf("share against TCP: got %.3f, want 0.4 to 0.6", share)
+			m, err := meets(t, p, transport.FlowOptions{}, length)
+			t.Logf("%v: share %.3f (standard error %.3f), use %.3f, cut %d times and %d of them alone, TCP %d and %d",
+				p, m.share, err, m.used, m.cuts, m.alone, m.tcp, m.tcpAlone)
+			if m.share < 0.4 || m.share > 0.6 {
+				t.Errorf("share against TCP: got %.3f, want 0.4 to 0.6", m.share)
 			}
 		})
 	}
@@ -161,10 +195,10 @@ func TestBackgroundAgainstTCP(t *testing.T) {
 			if !*full && p.rate > 10*mbit {
 				length /= 2
 			}
-			share, used := meet(t, p, transport.FlowOptions{Background: true}, length, 1)
-			t.Logf("%v: share %.3f, use %.3f", p, share, used)
-			if share > 0.05 {
-				t.Errorf("share against TCP: got %.3f, want at most 0.05", share)
+			m := meet(t, p, transport.FlowOptions{Background: true}, length, 1)
+			t.Logf("%v: share %.3f, use %.3f", p, m.share, m.used)
+			if m.share > 0.05 {
+				t.Errorf("share against TCP: got %.3f, want at most 0.05", m.share)
 			}
 		})
 	}

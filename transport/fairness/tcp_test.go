@@ -16,7 +16,7 @@ import (
 type tcp struct {
 	w       *world
 	next    int // number of the next transmission
-	sent    map[int]transmission
+	sent    flight
 	head    int   // the lowest number that is not accounted for
 	segment int   // the next new segment
 	again   []int // segments that are lost, to be sent again
@@ -44,13 +44,49 @@ type tcp struct {
 	beyond          map[int]bool // and these
 	probed, probing bool         // tail-loss probe: sent since the last acknowledgement, due
 	cuts, timeouts  int
-	latest          clock.Time // arrival of the last acknowledgement
+	cut             []clock.Time // when the window was cut
+	latest          clock.Time   // arrival of the last acknowledgement
 }
 
 // transmission is a segment on its way.
 type transmission struct {
 	at      clock.Time
 	segment int
+}
+
+// flight is the transmissions in the network, by number. Those that landed have
+// no time.
+type flight struct {
+	all   []transmission
+	first int // number of all[0]
+	count int
+}
+
+// add takes the next number.
+func (f *flight) add(t transmission) {
+	f.all = append(f.all, t)
+	f.count++
+}
+
+func (f *flight) get(n int) (transmission, bool) {
+	if n < f.first || n >= f.first+len(f.all) || f.all[n-f.first].at == 0 {
+		return transmission{}, false
+	}
+	return f.all[n-f.first], true
+}
+
+// take takes one out.
+func (f *flight) take(n int) (transmission, bool) {
+	t, ok := f.get(n)
+	if ok {
+		f.all[n-f.first].at = 0
+		f.count--
+		for len(f.all) > 0 && f.all[0].at == 0 {
+			f.all = f.all[1:]
+			f.first++
+		}
+	}
+	return t, ok
 }
 
 const (
@@ -61,7 +97,7 @@ const (
 
 // tcpFlow starts a connection after a time.
 func (w *world) tcpFlow(start time.Duration) *tcp {
-	c := &tcp{w: w, window: 10, threshold: math.Inf(1), sent: map[int]transmission{}, highest: -1, beyond: map[int]bool{}}
+	c := &tcp{w: w, window: 10, threshold: math.Inf(1), highest: -1, beyond: map[int]bool{}}
 	w.after(start, c.send)
 	return c
 }
@@ -69,7 +105,7 @@ func (w *world) tcpFlow(start time.Duration) *tcp {
 func (c *tcp) send() {
 	w := c.w
 	var b [segment]byte
-	for len(c.sent) < int(c.window) || c.probing {
+	for c.sent.count < int(c.window) || c.probing {
 		c.probing = false
 		n, x := c.next, c.segment
 		c.next++
@@ -78,7 +114,7 @@ func (c *tcp) send() {
 		} else {
 			c.segment++
 		}
-		c.sent[n] = transmission{w.at, x}
+		c.sent.add(transmission{w.at, x})
 		c.out++
 		at, _ := w.link.Pass(w.at, b[:])
 		if at == clock.Never {
@@ -131,12 +167,13 @@ func (c *tcp) timeout() {
 // while some are missing (RFC 5681 §4.2).
 func (c *tcp) arrive(n, x int) {
 	urgent := x != c.upTo || len(c.beyond) > 0
-	if x >= c.upTo {
+	switch {
+	case x == c.upTo:
+		for c.upTo++; c.beyond[c.upTo]; c.upTo++ {
+			delete(c.beyond, c.upTo)
+		}
+	case x > c.upTo:
 		c.beyond[x] = true
-	}
-	for c.beyond[c.upTo] {
-		delete(c.beyond, c.upTo)
-		c.upTo++
 	}
 	c.waiting = append(c.waiting, n)
 	if len(c.waiting) == 1 {
@@ -165,8 +202,7 @@ func (c *tcp) acked(acks []int) {
 	newly := 0
 	var rtt time.Duration
 	for _, n := range acks {
-		if t, ok := c.sent[n]; ok {
-			delete(c.sent, n)
+		if t, ok := c.sent.take(n); ok {
 			newly++
 			rtt = now.Sub(t.at)
 			c.highest = max(c.highest, n)
@@ -181,9 +217,9 @@ func (c *tcp) acked(acks []int) {
 	c.srtt += (rtt - c.srtt) / 8
 	c.base = min(c.base, rtt)
 	c.probed = false
-	flight, lost := len(c.sent)+newly, false
+	flight, lost := c.sent.count+newly, false
 	for ; c.head < c.highest; c.head++ {
-		if t, ok := c.sent[c.head]; ok {
+		if t, ok := c.sent.get(c.head); ok {
 			if c.head > c.highest-3 && now.Sub(t.at) < c.srtt+c.base/4 {
 				break
 			}
@@ -194,6 +230,7 @@ func (c *tcp) acked(acks []int) {
 	switch {
 	case lost:
 		c.cuts++
+		c.cut = append(c.cut, now)
 		c.reduce()
 		c.recovering, c.flight, c.delivered, c.out = true, flight, 0, 0
 		c.recover(newly)
@@ -212,8 +249,7 @@ func (c *tcp) acked(acks []int) {
 
 // lose takes a transmission for lost.
 func (c *tcp) lose(n int) {
-	if t, ok := c.sent[n]; ok {
-		delete(c.sent, n)
+	if t, ok := c.sent.take(n); ok {
 		c.again = append(c.again, t.segment)
 	}
 }
@@ -234,7 +270,7 @@ func (c *tcp) reduce() {
 // the threshold within a round trip (RFC 6937 §3.1 with the slow-start bound).
 func (c *tcp) recover(newly int) {
 	c.delivered += newly
-	pipe := len(c.sent)
+	pipe := c.sent.count
 	send := 0
 	if float64(pipe) > c.threshold {
 		send = int(math.Ceil(float64(c.delivered)*c.threshold/float64(c.flight))) - c.out

@@ -1,7 +1,6 @@
 package fairness
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -20,8 +19,7 @@ type world struct {
 	t      testing.TB
 	rng    *rand.Rand
 	at     clock.Time
-	events events
-	seq    uint64
+	events agenda
 	link   *impair.Link
 	back   time.Duration
 	nodes  map[netip.Addr]*node
@@ -29,31 +27,15 @@ type world struct {
 	spare  [][]byte
 }
 
-// event is something that happens: f, or the arrival of b.
+// event is something that happens: f, the turn of a node whose deadline has come,
+// or the arrival of b at it.
 type event struct {
 	at       clock.Time
-	seq      uint64
 	f        func()
-	node     *node // whose turn it is, or who receives b
+	node     *node
 	b        []byte
 	from     netip.AddrPort
 	deadline bool
-}
-
-type events []event
-
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
-}
-func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *events) Pop() any {
-	last := len(*q) - 1
-	x := (*q)[last]
-	(*q)[last] = event{}
-	*q = (*q)[:last]
-	return x
 }
 
 // path describes the bottleneck.
@@ -91,19 +73,15 @@ func newWorld(t testing.TB, p path, seed uint64) *world {
 	}
 }
 
-func (w *world) schedule(e event) {
-	w.seq++
-	e.seq = w.seq
-	heap.Push(&w.events, e)
-}
+func (w *world) schedule(e event) { w.events.push(e) }
 
 func (w *world) after(d time.Duration, f func()) { w.schedule(event{at: w.at.Add(d), f: f}) }
 
 // run lets time pass.
 func (w *world) run(d time.Duration) {
 	end := w.at.Add(d)
-	for len(w.events) > 0 && w.events[0].at <= end {
-		e := heap.Pop(&w.events).(event)
+	for w.events.next() <= end {
+		e := w.events.pop()
 		w.at = max(w.at, e.at)
 		switch {
 		case e.f != nil:
@@ -130,8 +108,9 @@ type node struct {
 	wake   clock.Time
 	on     func(transport.Event)
 	after  func()
-	latest clock.Time // arrival of the last packet to it that passed no bottleneck
-	seen   int        // bytes of its packets that left the bottleneck
+	latest clock.Time   // arrival of the last packet to it that passed no bottleneck
+	seen   int          // bytes of its packets that left the bottleneck
+	cut    []clock.Time // when its window was cut
 }
 
 type reader struct{ rng *rand.Rand }
@@ -147,6 +126,7 @@ const memory = 32 << 20 // of the windows of flows, so that only congestion cont
 
 func (w *world) node(sender bool) *node {
 	w.t.Helper()
+	n := &node{w: w, sender: sender}
 	source := reader{rand.New(rand.NewPCG(w.rng.Uint64(), 5))}
 	id, err := crypto.NewIdentity(source, crypto.IdentityOptions{})
 	if err != nil {
@@ -154,12 +134,13 @@ func (w *world) node(sender bool) *node {
 	}
 	e, err := transport.New(transport.Config{
 		Identity: id, Rand: source, RecvBuffer: memory, SessionBuffer: 2 * memory, SendBuffer: memory, PoolKeep: memory,
+		Trace: &transport.Tracer{Window: func(now clock.Time, _ *transport.Session, _, _ int) { n.cut = append(n.cut, now) }},
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	i := len(w.nodes)
-	n := &node{Endpoint: e, w: w, sender: sender, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), 1935)}
+	n.Endpoint, n.addr = e, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), 1935)
 	w.nodes[n.addr.Addr()] = n
 	return n
 }
@@ -253,11 +234,11 @@ func (w *world) bulk(to *node, o transport.FlowOptions, start time.Duration) *no
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	message := make([]byte, 30_000)
+	data := make([]byte, *message)
 	w.after(start, func() {
 		a.after = func() {
 			for f.Queued() < 200_000 {
-				if f.Send(w.at, message, transport.SendOptions{}) != nil {
+				if f.Send(w.at, data, transport.SendOptions{}) != nil {
 					return
 				}
 			}
