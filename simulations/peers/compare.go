@@ -13,7 +13,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"rtmfp/simulations/impair"
+	"rtmfp/internal/impair"
+	"rtmfp/transport/conformance/proxy"
 )
 
 // options are what a comparison is of.
@@ -31,7 +32,7 @@ type options struct {
 type row struct {
 	name   string
 	what   string
-	path   *impair.Path // nil: none between the two
+	path   *impair.Config // each way; nil: none between the two
 	setups bool
 	timed  bool                              // by duration, not by bytes
 	value  func(r *result) (float64, string) // and its unit
@@ -40,7 +41,7 @@ type row struct {
 
 const (
 	delay = 20 * time.Millisecond
-	rate  = 50e6
+	rate  = 50_000_000
 	queue = 250_000 // one bandwidth-delay product of 40 ms
 )
 
@@ -70,7 +71,7 @@ var allKinds = []row{
 	{name: "bulk", what: "loopback, bytes per CPU-second of both ends", value: perCPU},
 	{name: "bulk", what: "loopback, wall", value: wall},
 	lossy(0), lossy(1), lossy(5),
-	{name: "ramp", what: "first second, 20 ms each way, no bottleneck", path: &impair.Path{Delay: delay}, timed: true, value: firstSecond},
+	{name: "ramp", what: "first second, 20 ms each way, no bottleneck", path: &impair.Config{Delay: delay}, timed: true, value: firstSecond},
 	{name: "setup", what: "set-up, median, socket included", setups: true, value: setupTime, lower: true},
 	{name: "setup", what: "set-up, CPU of the responder", setups: true, value: setupCPU, lower: true},
 }
@@ -78,7 +79,7 @@ var allKinds = []row{
 func lossy(percent int) row {
 	return row{
 		name: fmt.Sprintf("loss%d", percent), what: fmt.Sprintf("20 ms each way, 50 Mbit/s, %d %% loss, goodput", percent),
-		path:  &impair.Path{Delay: delay, Rate: rate, Queue: queue, Loss: float64(percent) / 100},
+		path:  &impair.Config{Delay: delay, Rate: rate, QueueBytes: queue, Loss: float64(percent) / 100},
 		timed: true, value: goodput,
 	}
 }
@@ -188,12 +189,13 @@ func (o *options) run(self string, k *row, r *result) error {
 		if err != nil {
 			return err
 		}
-		proxy, err := impair.Listen(target, *k.path, uint64(r.Run)+1)
+		path := proxy.New(*k.path, *k.path, uint64(r.Run)+1)
+		defer path.Close()
+		proxy, err := path.Serve(target, 1)
 		if err != nil {
 			return err
 		}
-		defer proxy.Close()
-		address = proxy.Addr().String()
+		address = proxy.Addrs()[0].String()
 	}
 	w := workerOptions{to: address}
 	switch {

@@ -2,19 +2,22 @@
 // that package impair makes worse, and plays the clients' NAT: it gives each a
 // port of its own to the server, and another when asked to.
 //
+// It reads and writes many datagrams with one call, so that it is no bottleneck
+// itself where what passes is measured.
+//
 // A Path and its proxies may be used from any goroutine.
 package proxy
 
 import (
 	"container/heap"
 	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
 
 	"rtmfp/internal/clock"
 	"rtmfp/internal/impair"
+	"rtmfp/transport/udp"
 )
 
 // Path is the two directions of one path, which any number of servers share.
@@ -29,6 +32,7 @@ type Path struct {
 	mu       sync.Mutex
 	up, down *impair.Link
 	flights  flights
+	free     [][]byte // memory of datagrams
 	seq      uint64
 	wake     chan struct{}
 	end      chan struct{}
@@ -74,45 +78,98 @@ func (p *Path) Stats(fromServer bool) impair.Stats {
 	return p.up.Stats()
 }
 
-// pass sends a datagram through a link, and calls out with it when it comes out.
-func (p *Path) pass(l *impair.Link, b []byte, out func(b []byte)) {
-	b = append([]byte(nil), b...)
-	at, again := l.Pass(clock.Time(time.Since(p.began)), b)
+// pass sends a datagram through a link.
+func (p *Path) pass(l *impair.Link, b []byte, to exit) {
+	var data []byte
+	if last := len(p.free) - 1; last >= 0 {
+		data, p.free = p.free[last], p.free[:last]
+	}
+	data = append(data[:0], b...)
+	at, again := l.Pass(clock.Time(time.Since(p.began)), data)
 	for _, t := range [2]clock.Time{at, again} {
 		if t != clock.Never {
 			p.seq++
-			heap.Push(&p.flights, flight{at: t, seq: p.seq, b: b, out: out})
+			heap.Push(&p.flights, flight{at: t, seq: p.seq, b: data, to: to, shared: again != clock.Never})
 		}
 	}
+	if at == clock.Never && again == clock.Never {
+		p.free = append(p.free, data)
+	}
+}
+
+// nudge makes deliver look at what there is.
+func (p *Path) nudge() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
 }
 
-// deliver calls the flights out when their time has come.
+// Of the datagrams that are due, at most so many are written with one call, and
+// the memory of so many is kept.
+const (
+	batchSize = 64
+	freeMost  = 1024
+)
+
+// deliver writes datagrams when their time has come.
 func (p *Path) deliver() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var due []flight
+	var batches []udp.Batch
 	for {
+		conn, wait := p.due(&due, &batches)
+		if len(due) > 0 {
+			if conn != nil {
+				_ = conn.Write(batches) // lost, like others, if the socket has gone
+			}
+			p.recycle(due)
+			continue
+		}
+		timer.Reset(wait)
 		select {
 		case <-p.end:
 			return
 		case <-p.wake:
 		case <-timer.C:
 		}
-		p.mu.Lock()
-		wait := time.Hour
-		for len(p.flights) > 0 {
-			if wait = time.Duration(p.flights[0].at) - time.Since(p.began); wait > 0 {
-				break
-			}
-			f := heap.Pop(&p.flights).(flight)
-			f.out(f.b)
-			wait = time.Hour
+	}
+}
+
+// due takes datagrams that are due and leave by the same socket, nil for those
+// that go nowhere, or returns how long the next one takes.
+func (p *Path) due(due *[]flight, batches *[]udp.Batch) (conn *udp.Conn, wait time.Duration) {
+	*due, *batches = (*due)[:0], (*batches)[:0]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.flights) > 0 && len(*due) < batchSize {
+		f := &p.flights[0]
+		if wait = time.Duration(f.at) - time.Since(p.began); wait > 0 {
+			return conn, wait
 		}
-		p.mu.Unlock()
-		timer.Reset(wait)
+		c, addr := f.to.socket()
+		if len(*due) == 0 {
+			conn = c
+		}
+		if c != conn {
+			return conn, 0
+		}
+		*batches = append(*batches, udp.Batch{To: addr, Data: f.b})
+		*due = append(*due, heap.Pop(&p.flights).(flight))
+	}
+	return conn, time.Hour
+}
+
+// recycle keeps the memory of what was delivered.
+func (p *Path) recycle(sent []flight) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range sent {
+		if !sent[i].shared && len(p.free) < freeMost {
+			p.free = append(p.free, sent[i].b)
+		}
+		sent[i] = flight{}
 	}
 }
 
@@ -120,9 +177,9 @@ func (p *Path) deliver() {
 type Proxy struct {
 	path   *Path
 	server netip.AddrPort
-	fronts []*net.UDPConn // where clients find the server
-	front  int            // the one that works
-	hosts  byte           // addresses given to clients
+	fronts []*udp.Conn // where clients find the server
+	front  int         // the one that works
+	hosts  byte        // addresses given to clients
 
 	clients map[netip.AddrPort]*mapping
 }
@@ -130,7 +187,27 @@ type Proxy struct {
 // mapping is what the NAT has for a client.
 type mapping struct {
 	client netip.AddrPort
-	back   *net.UDPConn // to the server
+	back   *udp.Conn // to the server
+}
+
+// exit is where a datagram leaves the path.
+type exit struct {
+	x     *Proxy
+	m     *mapping
+	front int // which the client sent it to, -1 for what the server sent
+}
+
+// socket returns the socket that the datagram leaves by, as things are now, and
+// its destination; nil if it goes nowhere, as what is sent to an address that the
+// server has left.
+func (e exit) socket() (*udp.Conn, netip.AddrPort) {
+	switch {
+	case e.front < 0:
+		return e.x.fronts[e.x.front], e.m.client
+	case e.front >= e.x.front:
+		return e.m.back, e.x.server
+	}
+	return nil, netip.AddrPort{}
 }
 
 // Serve makes a proxy to a server, which clients find at the addresses that
@@ -148,22 +225,13 @@ func (p *Path) Serve(server netip.AddrPort, addresses int) (*Proxy, error) {
 	defer p.mu.Unlock()
 	p.closers = append(p.closers, x.close)
 	for i := range x.fronts {
-		p.tasks.Go(func() { x.readFront(i) })
+		p.tasks.Go(func() { x.read(x.fronts[i], i, nil) })
 	}
 	return x, nil
 }
 
-func listen(a netip.Addr) (*net.UDPConn, error) {
-	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
-	if err == nil {
-		_ = c.SetReadBuffer(1 << 20) // a smaller one does as well at these rates
-	}
-	return c, err
-}
-
-func addrOf(c *net.UDPConn) netip.AddrPort {
-	a := c.LocalAddr().(*net.UDPAddr).AddrPort()
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+func listen(a netip.Addr) (*udp.Conn, error) {
+	return udp.Listen(netip.AddrPortFrom(a, 0).String(), udp.Options{})
 }
 
 func (x *Proxy) close() {
@@ -178,7 +246,7 @@ func (x *Proxy) close() {
 // Addrs returns where clients find the server.
 func (x *Proxy) Addrs() (a []netip.AddrPort) {
 	for _, c := range x.fronts {
-		a = append(a, addrOf(c))
+		a = append(a, c.LocalAddr())
 	}
 	return a
 }
@@ -199,7 +267,7 @@ func (x *Proxy) Rebind(client netip.AddrPort, address bool) error {
 	if m == nil {
 		return errors.New("proxy: nothing came from that client yet")
 	}
-	host := addrOf(m.back).Addr()
+	host := m.back.LocalAddr().Addr()
 	if address && host.Is4() {
 		x.hosts++
 		host = netip.AddrFrom4([4]byte{127, 0, 0, x.hosts})
@@ -217,76 +285,68 @@ func (x *Proxy) bind(m *mapping, host netip.Addr) error {
 		m.back.Close()
 	}
 	m.back = c
-	x.path.tasks.Go(func() { x.readBack(m, c) })
+	x.path.tasks.Go(func() { x.read(c, -1, m) })
 	return nil
 }
 
-// readFront takes what clients send.
-func (x *Proxy) readFront(i int) {
-	p := x.path
-	buf := make([]byte, 64<<10)
+// read passes what comes to a socket until that is closed: what clients send to
+// the front of that number, or, with -1, what the server sends to m.
+func (x *Proxy) read(c *udp.Conn, front int, m *mapping) {
+	in := c.NewInbox()
 	for {
-		n, from, err := x.fronts[i].ReadFromUDPAddrPort(buf)
-		if errors.Is(err, net.ErrClosed) {
+		packets, err := c.Read(in)
+		if err != nil {
 			return
 		}
-		if err != nil {
-			continue // of an earlier write: the far port was closed
+		for i := range packets {
+			x.carry(&packets[i], c, front, m)
 		}
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		p.mu.Lock()
-		m := x.clients[from]
-		if m == nil {
-			m = &mapping{client: from}
-			if p.ended || x.bind(m, x.server.Addr()) != nil {
-				p.mu.Unlock()
-				return
-			}
-			x.clients[from] = m
-		}
-		outside := addrOf(m.back)
-		p.mu.Unlock()
-		if p.Tap != nil {
-			p.Tap(false, outside, buf[:n])
-		}
-		p.mu.Lock()
-		p.pass(p.up, buf[:n], func(b []byte) {
-			if i >= x.front {
-				_, _ = m.back.WriteToUDPAddrPort(b, x.server) // lost, like others
-			}
-		})
-		p.mu.Unlock()
+		x.path.nudge()
 	}
 }
 
-// readBack takes what the server sends to a client.
-func (x *Proxy) readBack(m *mapping, c *net.UDPConn) {
+// carry passes datagrams that came in a row.
+func (x *Proxy) carry(packet *udp.Packet, c *udp.Conn, front int, m *mapping) {
 	p := x.path
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := c.Read(buf)
-		if errors.Is(err, net.ErrClosed) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	link, outside := p.down, c
+	if front >= 0 {
+		if m = x.mapping(packet.From); m == nil {
 			return
 		}
-		if err != nil {
-			continue
-		}
-		if p.Tap != nil {
-			p.Tap(true, addrOf(c), buf[:n])
-		}
-		p.mu.Lock()
-		p.pass(p.down, buf[:n], func(b []byte) {
-			_, _ = x.fronts[x.front].WriteToUDPAddrPort(b, m.client)
-		})
-		p.mu.Unlock()
+		link, outside = p.up, m.back
 	}
+	for b := packet.Next(); b != nil; b = packet.Next() {
+		if p.Tap != nil {
+			// Whoever taps may have the server move, or a client rebound.
+			p.mu.Unlock()
+			p.Tap(front < 0, outside.LocalAddr(), b)
+			p.mu.Lock()
+		}
+		p.pass(link, b, exit{x, m, front})
+	}
+}
+
+// mapping returns what the NAT has for a client, or gets to have.
+func (x *Proxy) mapping(client netip.AddrPort) *mapping {
+	m := x.clients[client]
+	if m == nil && !x.path.ended {
+		m = &mapping{client: client}
+		if x.bind(m, x.server.Addr()) != nil {
+			return nil
+		}
+		x.clients[client] = m
+	}
+	return m
 }
 
 type flight struct {
-	at  clock.Time
-	seq uint64
-	b   []byte
-	out func([]byte)
+	at     clock.Time
+	seq    uint64
+	b      []byte
+	to     exit
+	shared bool // with a copy that is delivered as well
 }
 
 // flights is a heap by arrival, then by sending.
