@@ -36,6 +36,10 @@ type Options struct {
 	// and may change how it is configured, to trace it for example.
 	Watch func(number int, role string, cfg *simulations.NodeConfig)
 
+	// Draw, if it is not 0, gives the nodes other keys and other random numbers
+	// than the seed alone, on the same lines.
+	Draw uint64
+
 	// Delivered, if it is not nil, is told how long each message took to a
 	// viewer that was published when it was there, as nodes count delays: with
 	// those that it catches up on when it begins.
@@ -124,7 +128,7 @@ func Run(ctx context.Context, s *scenario.Scenario, m *geography.Map, seed uint6
 	r.traffic.init(s)
 	r.routing.init(s)
 	r.net = simulations.New(simulations.Config{
-		Seed: seed, Link: r.link,
+		Seed: seed ^ opts.Draw*0x9e3779b97f4a7c15, Link: r.link,
 		Checks:      simulations.Checks{Catch: true, Turns: s.Checks.Turns, Order: s.Checks.Order},
 		Sample:      r.sample,
 		SampleEvery: time.Duration(s.Measure.Sample),
