@@ -128,8 +128,9 @@ func TestAccess(t *testing.T) {
 			fast[e.Result.System] = e.Result.Delay.P50
 			continue
 		}
-		// 64 KiB take 52 ms at 10 Mbit/s and 5 ms at 100.
-		if slow := e.Result.Delay.P50; slow < fast[e.Result.System]+15 || slow < 82 {
+		// 64 KiB take 52 ms at 10 Mbit/s and 5 ms at 100. Much of that goes by
+		// while a window opens.
+		if slow := e.Result.Delay.P50; slow < fast[e.Result.System]+10 || slow < 82 {
 			t.Errorf("%s: got a median of %v ms at 10 Mbit/s and %v at 100, want the difference that the link makes",
 				e.Result.System, slow, fast[e.Result.System])
 		}
