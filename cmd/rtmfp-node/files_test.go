@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -244,4 +245,92 @@ func smallFile(t *testing.T, dir string) string {
 	t.Helper()
 	testFile(t, filepath.Join(dir, "small"), 100)
 	return filepath.Join(dir, "small")
+}
+
+// A node with a store gives files over HTTP: what it has, what members have, by
+// hash and by name, and takes them from whoever has the token.
+func TestRunServesFiles(t *testing.T) {
+	spec := testSpec(t, group.SpecFields{Replication: true, ServerChannel: true})
+	dir := t.TempDir()
+	want := testFile(t, filepath.Join(dir, "talk.mp4"), 300_000)
+	link, err := content.ParseLink(startShare(t, 1, "--group", spec, "--listen", "127.0.0.1:0", "--store", filepath.Join(dir, "s1"), "--identity", "none", filepath.Join(dir, "talk.mp4"))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	out, in := io.Pipe()
+	notices, errs := io.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		defer in.Close()
+		defer errs.Close()
+		done <- run(ctx, &env{stdin: strings.NewReader(""), stdout: in, console: newConsole(errs, false)}, []string{
+			"run", "--group", spec, "--listen", "127.0.0.1:0", "--store", filepath.Join(dir, "s2"), "--identity", "none",
+			"--bootstrap", link.Introducers[0], "--http", "127.0.0.1:0", "--http-token", "secret",
+		})
+	}()
+	defer func() {
+		cancel()
+		go io.Copy(io.Discard, notices)
+		if code := <-done; code != exitOK {
+			t.Errorf("run: exit code %d", code)
+		}
+	}()
+	go io.Copy(io.Discard, out)
+	var base string
+	lines := bufio.NewScanner(notices)
+	for lines.Scan() {
+		if _, url, ok := strings.Cut(lines.Text(), "files at "); ok {
+			base = strings.TrimSuffix(url, "/files/")
+			break
+		}
+	}
+	go io.Copy(io.Discard, notices)
+	request := func(method, path, token string, body io.Reader, header ...string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequest(method, base+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		for i := 0; i+1 < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b)
+	}
+	path := fmt.Sprintf("/files/%s/talk.mp4?size=%d", link.Hash, link.Size)
+	if code, got := request("GET", path, "", nil, "Range", "bytes=200000-200099"); code != http.StatusPartialContent || got != string(want[200000:200100]) {
+		t.Errorf("a range of what a member has: %d, %d bytes", code, len(got))
+	}
+	if code, got := request("GET", path, "", nil); code != http.StatusOK || got != string(want) {
+		t.Errorf("all of it: %d, %d bytes", code, len(got))
+	}
+	if code, _ := request("PUT", "/files/note.txt", "wrong", strings.NewReader("hello")); code != http.StatusUnauthorized {
+		t.Errorf("a wrong token: %d", code)
+	}
+	code, answer := request("PUT", "/files/note.txt", "secret", strings.NewReader("hello"))
+	var put struct{ Hash, Path string }
+	if err := json.Unmarshal([]byte(answer), &put); err != nil || code != http.StatusCreated {
+		t.Fatalf("put: %d, %q", code, answer)
+	}
+	if code, got := request("GET", put.Path, "", nil); code != http.StatusOK || got != "hello" {
+		t.Errorf("what was put: %d, %q", code, got)
+	}
+	if code, got := request("GET", "/files/", "", nil); code != http.StatusOK || !strings.Contains(got, "note.txt") || !strings.Contains(got, "talk.mp4") {
+		t.Errorf("the list: %d, %q", code, got)
+	}
+	if code, _ := request("GET", "/files/"+strings.Repeat("0", 64), "", nil); code != http.StatusNotFound {
+		t.Errorf("an unknown hash: %d", code)
+	}
 }

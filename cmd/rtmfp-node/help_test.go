@@ -49,6 +49,9 @@ func TestDocumentedCommands(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "party.group"), []byte(spec), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "depot.group"), []byte(spec), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var texts []string
 	for _, name := range []string{"../../README.md", "../../docs/swarm.md"} {
 		text, err := os.ReadFile(name)

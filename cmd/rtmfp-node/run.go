@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -16,6 +17,8 @@ type runCmd struct {
 	Bootstrap []bootURL    `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin." placeholder:"URL"`
 	Revoke    []revocation `sep:"none" help:"Revocation that \"group revoke\" has printed, or @FILE that holds some, to hold members to. May be repeated." placeholder:"TEXT"`
 	nodeFlags
+	storeFlags
+	webFlags
 }
 
 // Help describes the command with examples.
@@ -28,8 +31,28 @@ Examples:
     rtmfp-node run --group "$SPEC"
     rtmfp-node run --listen 127.0.0.1:1935 --group "$SPEC" --identity none
     rtmfp-node run --listen :2000 --group "$SPEC" --bootstrap rtmfp://seed.example.org
+    rtmfp-node run --group "$SPEC" --store /srv/files --quota 200G --http 127.0.0.1:8080
 `
 }
+
+// Validate is called by the parser once all flags are set.
+func (c *runCmd) Validate() error {
+	if !c.keepsFiles() {
+		if c.Quota > 0 {
+			return errors.New("--quota needs --store")
+		}
+		return nil
+	}
+	for _, s := range c.Group {
+		if s.Spec == nil || s.Replication {
+			return nil
+		}
+	}
+	return errNoFiles(c.Group[0])
+}
+
+// keepsFiles reports whether the node has a store.
+func (c *runCmd) keepsFiles() bool { return c.Store != "" || c.HTTP != "" }
 
 // Run runs the node until ctx ends.
 func (c *runCmd) Run(ctx context.Context, e *env) error {
@@ -38,7 +61,16 @@ func (c *runCmd) Run(ctx context.Context, e *env) error {
 	// fails says why in one line.
 	level := new(slog.LevelVar)
 	level.Set(slog.LevelError)
-	n, err := c.start(ctx, e, node.Config{Listen: c.Listen, Introduce: true, RelayAll: true}, level)
+	cfg := node.Config{Listen: c.Listen, Introduce: true, RelayAll: true}
+	if c.keepsFiles() {
+		s, err := c.open()
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		cfg.Store = s
+	}
+	n, err := c.start(ctx, e, cfg, level)
 	if err != nil {
 		return err
 	}
@@ -67,6 +99,20 @@ func (c *runCmd) Run(ctx context.Context, e *env) error {
 	}
 	level.Set(slog.LevelInfo)
 	log := c.logger(e, level)
+	if c.HTTP != "" {
+		var carry []*node.Group
+		for i, g := range groups {
+			if c.Group[i].Replication {
+				carry = append(carry, g)
+			}
+		}
+		web, err := c.serveFiles(cfg.Store, carry, log)
+		if err != nil {
+			return err
+		}
+		defer web.Close()
+		c.notice(e)("files at http://%s/files/", reachable(web.Addr().String()))
+	}
 	log.Info("running", "id", n.ID(), "listen", n.Addr(), "groups", len(groups))
 
 	tick := time.NewTicker(time.Second)
