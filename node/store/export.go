@@ -137,10 +137,11 @@ func (s *Store) moveOut(ctx context.Context, it *item, path string) (moved bool,
 	if err := s.disk.Rename(s.dataPath(it.hash), path); err != nil {
 		return false, s.changeItem(it, func(r *record) { r.Moving = "" })
 	}
-	if err := s.disk.SyncDir(filepath.Dir(path)); err != nil {
-		return true, failed("export to "+path, err)
+	err = s.disk.SyncDir(filepath.Dir(path))
+	if err != nil {
+		err = failed("export to "+path, err)
 	}
-	return true, s.settle(it, path)
+	return true, errors.Join(err, s.settle(it, path))
 }
 
 // settle makes a file that was moved to a path one that is shared in place.

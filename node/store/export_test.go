@@ -138,3 +138,28 @@ func TestReader(t *testing.T) {
 		t.Errorf("closed: %v", err)
 	}
 }
+
+// A file that was renamed before the index could say that it was is found, in the
+// same session and in the next.
+func TestMovedUntold(t *testing.T) {
+	for _, reopen := range []bool{false, true} {
+		dir, path := t.TempDir(), filepath.Join(t.TempDir(), "x")
+		s := opened(t, dir, Options{})
+		data := randomData(1, 3*65536+1)
+		h := added(t, s, "x", data).Manifest.Hash
+		if err := s.change(h, func(r *record) { r.Moving = path }); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(s.dataPath(h), path); err != nil {
+			t.Fatal(err)
+		}
+		if reopen {
+			closed(t, s)
+			s = opened(t, dir, Options{})
+		}
+		holds(t, s, data)
+		if in, err := s.Info(h); err != nil || in.Path != path || !in.Complete {
+			t.Errorf("reopened %v: %+v, %v", reopen, in, err)
+		}
+	}
+}

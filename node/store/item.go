@@ -199,6 +199,14 @@ func (s *Store) openFiles(it *item, o *openFile, r *record) (err error) {
 		if errors.Is(err, os.ErrPermission) && r.State == stateDone {
 			o.data, err = s.disk.Open(name, os.O_RDONLY)
 		}
+		if errors.Is(err, os.ErrNotExist) && r.Moving != "" && s.settle(it, r.Moving) == nil {
+			// It was moved, and then the index could not be written.
+			s.mu.Lock()
+			*r = it.record
+			s.mu.Unlock()
+			o.own = false
+			return s.openFiles(it, o, r)
+		}
 		if errors.Is(err, os.ErrNotExist) && r.State == stateDone {
 			// Somebody removed it: it can be downloaded again.
 			if err := s.changeItem(it, func(r *record) { r.State = statePart }); err != nil {
