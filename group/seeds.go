@@ -53,6 +53,7 @@ func (g *Group) AddSeed(now clock.Time, peer PeerID, addrs []element.Address) {
 	case len(g.seeds) < maxSeeds:
 		g.seeds = append(g.seeds, seed{peer: peer, addresses: mergeAddresses(nil, packed), next: now})
 	default:
+		g.stats.SeedsForgotten++
 		copy(g.seeds, g.seeds[1:])
 		g.seeds[maxSeeds-1] = seed{peer: peer, addresses: mergeAddresses(nil, packed), next: now}
 	}
@@ -101,6 +102,7 @@ func (g *Group) callSeeds(now clock.Time) {
 const seedPause = 250 * time.Millisecond
 
 func (g *Group) callSeed(now clock.Time, s *seed) {
+	g.stats.SeedsCalled++
 	s.tries = min(s.tries+1, 100)
 	s.next = now.Add(jitter(g.cfg.Rand, g.seedBackOff(s.tries)))
 	if g.banned(now, s.peer) {

@@ -40,6 +40,9 @@ func TestSeeds(t *testing.T) {
 			t.Errorf("node %d, which is dead, is still believed in", y.index)
 		}
 	}
+	if got := x.g.Stats().SeedsCalled; got != 5 {
+		t.Errorf("%d calls of seeds, want one to each of the five", got)
+	}
 	if all, untried := x.g.Seeds(); all != 5 || untried != 5 {
 		t.Errorf("%d seeds, %d untried since there were neighbors; want 5 of both", all, untried)
 	}
@@ -70,6 +73,9 @@ func TestSeedsBackOff(t *testing.T) {
 	x := net.seeded(absent...)
 	if all, untried := x.g.Seeds(); all != maxSeeds || untried == 0 {
 		t.Errorf("%d seeds of which %d untried, want %d", all, untried, maxSeeds)
+	}
+	if got := x.g.Stats().SeedsForgotten; got != 6 {
+		t.Errorf("%d seeds forgotten, want 6", got)
 	}
 	net.run(time.Minute)
 	if _, untried := x.g.Seeds(); untried != 0 {

@@ -14,6 +14,8 @@ type Stats struct {
 	NeighborsSilent  uint64 // of those down: nothing was heard of them
 	Dials            uint64
 	DialsFailed      uint64
+	SeedsCalled      uint64 // members to begin with that were called, again and again
+	SeedsForgotten   uint64 // because there were more than are remembered
 	PeeringsTimedOut uint64 // the far end did not prove itself in time
 	PeeringsRefused  uint64 // members that asked to be neighbors when there was no room
 	LinksTrimmed     uint64 // given up because there were too many

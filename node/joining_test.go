@@ -97,4 +97,7 @@ func TestLAN(t *testing.T) {
 	for i, g := range groups {
 		awaitNeighbor(t, g, nodes[(i+1)%len(nodes)].ID())
 	}
+	if s := nodes[0].Stats().LAN; s.Sent == 0 || s.Found == 0 {
+		t.Errorf("figures of the LAN: got %+v", s)
+	}
 }

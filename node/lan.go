@@ -110,7 +110,8 @@ func (s *lanSocket) read(n *Node) {
 	}
 }
 
-// send sends a packet in every network. What can't be sent is lost, as on any
+// send sends a packet in every network; on Windows, where a packet can't be told
+// its interface, in the one that the system takes, as often. What can't be sent is lost, as on any
 // network: it is sent again before long.
 func (s *lanSocket) send(b []byte) {
 	for i := range s.on {

@@ -175,6 +175,7 @@ func (n *Node) readStats() Stats {
 		BytesOut:        t.BytesSent,
 		DatagramsFailed: u.WriteErrors + u.WriteFull,
 		Refused:         n.core.Counters(),
+		LAN:             n.core.LANStats(),
 	}
 }
 

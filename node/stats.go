@@ -3,6 +3,8 @@ package node
 import (
 	"net/netip"
 	"time"
+
+	"rtmfp/group/lan"
 )
 
 // Slices is the number of slices, and so of trees, of a stream.
@@ -19,6 +21,7 @@ type Stats struct {
 	BytesOut        uint64 // UDP payload sent
 	DatagramsFailed uint64 // datagrams that the kernel refused to send
 	Refused         Counters
+	LAN             lan.Stats // announcements on local networks
 }
 
 // GroupStats is a snapshot of a group's figures at this node.
