@@ -147,18 +147,22 @@ type Config struct {
 
 // Limits that are not worth a setting.
 const (
-	maxReported    = 32               // members taken from one report
-	maxAddresses   = 7                // addresses kept of one member, as in librtmfp
-	maxVia         = 3                // links remembered as ways to a member
-	maxOwnAddrs    = 6                // addresses of this node in a report
-	maxTombstones  = 64               // members remembered to be gone
-	reportTail     = 8                // random members that fill up a report in a large group
-	introduceMost  = 12               // members told to one who asks
-	introduceNear  = 8                // of these, nearest on the ring
-	ringSide       = 3                // ring neighbors wanted on either side
-	improving      = 2                // dials above the limit of neighbors, for better ones: the worst goes
-	spare          = 4                // neighbors below the limit that nobody is asked to part from
-	improveAtOnce  = 3                // better fingers that are looked for at once
+	maxReported    = 32 // members taken from one report
+	maxAddresses   = 7  // addresses kept of one member, as in librtmfp
+	maxVia         = 3  // links remembered as ways to a member
+	maxOwnAddrs    = 6  // addresses of this node in a report
+	maxTombstones  = 64 // members remembered to be gone
+	reportTail     = 8  // random members that fill up a report in a large group
+	introduceMost  = 12 // members told to one who asks
+	introduceNear  = 8  // of these, nearest on the ring
+	ringSide       = 3  // ring neighbors wanted on either side
+	improving      = 2  // dials above the limit of neighbors, for better ones: the worst goes
+	spare          = 4  // neighbors below the limit that nobody is asked to part from
+	improveAtOnce  = 3  // better fingers that are looked for at once
+	thinRounds     = 2  // questions to the next neighbors where one was lost
+	thinAsk        = 2  // and to how many of them
+	thinSoon       = 400 * time.Millisecond
+	thinLater      = 1600 * time.Millisecond
 	maxFull        = 16               // members remembered to have had no room
 	fullFor        = 10 * time.Minute // and how long
 	footholds      = 4                // links, and dials, of a newcomer that waits to be told its place

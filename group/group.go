@@ -85,6 +85,8 @@ type Group struct {
 	draws       uint8   // questions for members far away so far
 	drawing     RouteID // the question for anybody that is under way
 	full        []fullMember
+	thin        [2]uint8 // questions to be asked on either side, where a ring neighbor was lost
+	thinTimer   clock.Timer[alarm]
 	unplacedAt  clock.Time // when the own place was asked for first
 	expected    []expectation
 	nextDial    clock.Time // when a dial that the ring does not need is free again
@@ -126,6 +128,7 @@ const (
 	alarmTables             // neighbors are told of changes
 	alarmLook               // the choice of neighbors may be looked at again
 	alarmHaunt              // a ghost may be called
+	alarmThin               // neighbors are asked who else was lost
 	alarmSeeds              // seeds may be dialed
 	alarmRoute              // a routed message may have to be sent anew, or is forgotten
 )
@@ -152,6 +155,7 @@ func New(cfg Config, links Links) *Group {
 	g.tables.Owner = alarm{kind: alarmTables}
 	g.again.Owner = alarm{kind: alarmLook}
 	g.haunt.Owner = alarm{kind: alarmHaunt}
+	g.thinTimer.Owner = alarm{kind: alarmThin}
 	g.seeding.Owner = alarm{kind: alarmSeeds}
 	g.tick.Owner = alarm{kind: alarmTick}
 	g.check.Owner = alarm{kind: alarmCheck}
@@ -399,6 +403,7 @@ func (g *Group) Leave(now clock.Time) {
 	g.endRoutes(now)
 	g.timers.Stop(&g.tables)
 	g.timers.Stop(&g.haunt)
+	g.timers.Stop(&g.thinTimer)
 	g.timers.Stop(&g.seeding)
 	g.timers.Stop(&g.again)
 	g.timers.Stop(&g.tick)
@@ -431,6 +436,8 @@ func (g *Group) Advance(now clock.Time) {
 			g.dirty = true
 		case alarmHaunt:
 			g.onHaunt(now)
+		case alarmThin:
+			g.askAround(now)
 		case alarmSeeds:
 			g.callSeeds(now)
 		case alarmAsk:

@@ -419,6 +419,7 @@ func TestRowHalfDies(t *testing.T) {
 	}
 	f.tell()
 	f.atMost("near sets right after, s", 15)
+	f.atMost("three on either side after, s", 10)
 	f.atMost("components beyond the first", 0)
 }
 

@@ -433,7 +433,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 		g.afterPeering(now, l, m, r)
 	}
 	if mended && !g.left {
-		g.mendRing(now)
+		g.mendRing(now, l)
 	}
 }
 

@@ -248,7 +248,7 @@ func (g *Group) tellNews(now clock.Time, l *link) {
 
 // mendRing looks for the next member on the ring when one is gone: in the
 // tables of neighbors, and if these show nobody, by asking those who are there.
-func (g *Group) mendRing(now clock.Time) {
+func (g *Group) mendRing(now clock.Time, lost *link) {
 	if g.book.known.Len()+1 < g.cfg.FullMesh {
 		return // everybody is known
 	}
@@ -259,6 +259,9 @@ func (g *Group) mendRing(now clock.Time) {
 			g.sendReport(now, l, true)
 		}
 	}
+	_, above := g.rangeOf(lost.addr.Top())
+	g.thin[side(above)] = thinRounds
+	g.timers.Set(&g.thinTimer, earlier(now.Add(thinSoon), g.thinTimer.When()))
 	for _, above := range [...]bool{true, false} {
 		there := 0
 		for k := range ringReach {
@@ -269,6 +272,32 @@ func (g *Group) mendRing(now clock.Time) {
 		if there < 2 {
 			g.findPlace(now)
 		}
+	}
+}
+
+// askAround asks the next neighbors on a side where one was lost for what changed
+// in their tables: who lost the same member, or others, has news to tell.
+func (g *Group) askAround(now clock.Time) {
+	again := false
+	for _, above := range [...]bool{true, false} {
+		if g.thin[side(above)] == 0 {
+			continue
+		}
+		g.thin[side(above)]--
+		again = again || g.thin[side(above)] > 0
+		for k, asked := 0, 0; k < ringReach && asked < thinAsk; k++ {
+			it, ok := g.side(above, k)
+			if !ok {
+				break
+			}
+			if l := it.Value.link; l != nil && l.up && l.routes() && l.suspected == 0 {
+				g.send(now, l.out, append(g.buf[:0], msgWant))
+				asked++
+			}
+		}
+	}
+	if again {
+		g.timers.Set(&g.thinTimer, now.Add(thinLater))
 	}
 }
 

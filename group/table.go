@@ -374,6 +374,12 @@ func (g *Group) takeWant(now clock.Time, l *link, msg []byte) {
 		g.stats.MessagesIgnored++
 		return
 	}
+	if len(msg) == 1 { // what is new?
+		if l.routes() && l.tableAt != g.changed {
+			g.sendTable(now, l)
+		}
+		return
+	}
 	b := g.newsHeader()
 	told := 0
 	for q := msg[1:]; len(q) > 0; q = q[4:] {
