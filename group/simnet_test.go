@@ -283,6 +283,14 @@ func (n *simNet) introduce(x, y *simNode) {
 		x.g.AddIntroducer(n.now, e.id, y.peer)
 		x.turn()
 	})
+	// If it died meanwhile, a node tries another.
+	n.after(3*time.Second, func() {
+		if x.alive && !x.g.left && len(x.g.byLink) == 0 {
+			if y := n.introducer(); y != x {
+				n.introduce(x, y)
+			}
+		}
+	})
 }
 
 func (n *simNet) unlist(x *simNode) {
