@@ -88,9 +88,14 @@ var All = []Figure{
 	{Name: "dials_failed_ratio", Better: Less, Group: "Structure", Text: "Share of these that nobody answered."},
 
 	{Name: "post_lost_ratio", Better: Less, Group: "Posts", Text: "Share of posts that a member never got although it was there for 5 s before and is to the end."},
-	{Name: "post_delay_p50_ms", Better: Less, Group: "Posts", Text: "Time from writing a post to its arrival at a member, half of all arrivals."},
+	{Name: "post_delay_mean_ms", Better: Less, Group: "Posts", Text: "Time from writing a post to its arrival at a member, mean."},
+	{Name: "post_delay_p50_ms", Better: Less, Group: "Posts", Text: "The same, half of all arrivals."},
 	{Name: "post_delay_p99_ms", Better: Less, Group: "Posts", Text: "The same, 99 of 100 arrivals."},
 	{Name: "post_duplicates_ratio", Better: Less, Group: "Posts", Text: "Copies of posts that came to members that had them, by first copies."},
+
+	{Name: "post_fetched_ratio", Better: Less, Group: "Posts", Text: "Share of first copies that members asked for; the others were pushed."},
+	{Name: "post_control_ratio", Better: Less, Group: "Posts", Text: "Bytes of all other messages of posting by bytes of posts that were sent, of members that are there at the end."},
+	{Name: "post_unfed_ratio", Better: Less, Group: "Posts", Text: "Share of the trees of posts that a member is not in, of members of 5 s or more."},
 
 	{Name: "route_lost_ratio", Better: Less, Group: "Routing", Text: "Share of routed messages that got to nobody, of those whose sender stayed."},
 	{Name: "route_failed_ratio", Better: Less, Group: "Routing", Text: "Share of them of which the sender was told that they did not arrive, or that no reply came."},

@@ -254,6 +254,7 @@ func (r *run) sample(now clock.Time) {
 	s.Depth = share(float64(depthSum), float64(depthN))
 	s.Duplicates = share(float64(dups), float64(fragments))
 	s.Ring = r.ringShare(now)
+	r.lookAtTrees(now)
 	r.lookForSettled(now)
 	r.lookAtBooks(now)
 	t.ringSum += s.Ring

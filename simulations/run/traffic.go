@@ -58,6 +58,8 @@ type traffic struct {
 	postDelay figure.Histogram // µs
 	postDups  uint64
 	postFirst uint64
+	attached  uint64 // trees that members are in, at all samples
+	unfed     uint64 // and that they are not
 }
 
 // wrote is a post.
@@ -169,15 +171,41 @@ func (m *member) has(number uint64) bool {
 	return m.posts[number/64]&(1<<(number%64)) != 0
 }
 
+// lookAtTrees counts the trees of posts that members are in and those that they
+// are not.
+func (r *run) lookAtTrees(now clock.Time) {
+	if r.s.Posts == nil {
+		return
+	}
+	t := &r.traffic
+	for _, m := range r.living {
+		if !m.joined || now.Sub(m.born) < leastStay {
+			continue
+		}
+		st := m.group.Posts().Stats()
+		for k := range st.Attached {
+			if st.Attached[k] || st.Rooted[k] {
+				t.attached++
+			} else {
+				t.unfed++
+			}
+		}
+	}
+}
+
 // trafficFigures tells what came of it.
 func (r *run) trafficFigures(res *Result) {
 	t := &r.traffic
 	if r.s.Posts != nil {
 		due, lost := 0, 0
+		fetched, payload, control := uint64(0), uint64(0), uint64(0)
 		for _, m := range r.living {
 			st := m.group.Posts().Stats()
 			t.postDups += st.Duplicates
 			t.postFirst += st.Received
+			fetched += st.Fetched
+			payload += st.PayloadOut
+			control += st.ControlOut
 			if r.ended.Sub(m.born) < leastStay {
 				continue
 			}
@@ -192,8 +220,12 @@ func (r *run) trafficFigures(res *Result) {
 			}
 		}
 		res.set("post_lost_ratio", float64(lost)/float64(due))
+		res.set("post_delay_mean_ms", t.postDelay.Mean()/1000)
 		res.set("post_delay_p50_ms", t.postDelay.Quantile(0.5)/1000)
 		res.set("post_delay_p99_ms", t.postDelay.Quantile(0.99)/1000)
 		res.set("post_duplicates_ratio", float64(t.postDups)/float64(t.postFirst))
+		res.set("post_fetched_ratio", float64(fetched)/float64(t.postFirst))
+		res.set("post_control_ratio", float64(control)/float64(payload))
+		res.set("post_unfed_ratio", float64(t.unfed)/float64(t.attached+t.unfed))
 	}
 }
