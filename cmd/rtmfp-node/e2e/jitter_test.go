@@ -49,15 +49,6 @@ func listenJitter(t *testing.T) *jitter {
 	return j
 }
 
-// take returns what was measured since the time before.
-func (j *jitter) take() []float64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	late := j.late
-	j.late = nil
-	return late
-}
-
 // show prints what was measured so far.
 func (j *jitter) show(t *testing.T) {
 	t.Helper()

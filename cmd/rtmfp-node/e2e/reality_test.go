@@ -302,3 +302,12 @@ func mean(values []float64) float64 {
 	}
 	return sum / float64(len(values))
 }
+
+// take returns what was measured since the time before.
+func (j *jitter) take() []float64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	late := j.late
+	j.late = nil
+	return late
+}
