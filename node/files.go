@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"mime"
 	"os"
 	"path/filepath"
@@ -179,7 +180,7 @@ const fileWorkers = 2
 
 func newFiles(g *Group, s *store.Store) *files {
 	f := &files{
-		g: g, store: s, box: newMailbox[fileJob](1<<30, 1<<62),
+		g: g, store: s, box: newMailbox[fileJob](math.MaxInt, math.MaxInt),
 		swarms: map[replication.CollectionID]*fileSwarm{},
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())

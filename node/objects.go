@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"rtmfp/group"
@@ -85,7 +86,7 @@ const (
 // OpenCollection opens a collection, which nobody else in this process may have
 // open in this group.
 func (g *Group) OpenCollection(id CollectionID, strategy Strategy) (*Collection, error) {
-	c := &Collection{group: g, id: id, box: newMailbox[ObjectEvent](1<<30, 1<<62)}
+	c := &Collection{group: g, id: id, box: newMailbox[ObjectEvent](math.MaxInt, math.MaxInt)}
 	err := c.do(func(now clock.Time) (err error) {
 		s := g.core.Objects(now)
 		if s == nil {
