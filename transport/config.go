@@ -29,12 +29,6 @@ type Config struct {
 	// answer the second.
 	BriefHello bool
 
-	// LatePing leaves it to the first message, or the close, of an initiator to
-	// show the responder that the keys are good, and pings only if there is
-	// neither within a millisecond. It spares each end a packet. Otherwise the
-	// first packet is a ping, whose answer tells the round trip sooner.
-	LatePing bool
-
 	// Introduce makes the endpoint redirect and forward to the far ends of its
 	// open sessions (RFC 7016 §3.5.1.4, §3.5.1.5).
 	Introduce bool

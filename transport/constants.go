@@ -29,7 +29,6 @@ const (
 	maxStartupPacket   = 8192                   // in bytes: more than the largest certificates and components together; our choice
 
 	cookieLifetime = 120 * time.Second // RFC 7016 §3.5.1.1.2: not less than 95 s
-	provePing      = time.Millisecond  // after which a responder is pinged if nothing else has shown it that the session's keys are good; our choice
 	yieldPeriod    = 2 * time.Second   // how long the loser of glare waits for the other session: one repetition of its IIKeying; our choice
 	glareWindow    = 5 * time.Second   // how long an open session still counts as simultaneous with another; our choice
 

@@ -393,10 +393,8 @@ func (s *Session) completed(now clock.Time, w *Work) {
 		s.rtt.heardTimestamp(now, w.timestamp)
 	}
 	s.prove()
-	s.pingDue = !s.e.cfg.LatePing // the responder waits for a packet under the keys
+	s.pingDue = true // the responder waits for a packet under the keys
 	s.opened(now)
-	s.aliveAt = s.silentUntil()
-	s.arm(s.aliveAt)
 }
 
 // opened moves the session to S_OPEN for its owner.

@@ -30,7 +30,7 @@ func (s *Session) aliveAlarm(now clock.Time) {
 	// "A Keepalive Ping SHOULD NOT be sent more often than once per ERTO. If a
 	// corresponding Ping Reply is not received within ERTO of sending the Ping,
 	// ERTO SHOULD be increased".
-	next := s.silentUntil()
+	next := s.lastHeard.Add(s.keepalive())
 	if s.streak == streakLength {
 		next = min(next, s.lastHeard.Add(s.quiet()))
 	}
@@ -59,7 +59,7 @@ func (s *Session) putOffAlive() {
 	if s.state != StateOpen || s.waiting != 0 || s.pingSent != 0 || s.keys.Worn() {
 		return
 	}
-	next := s.silentUntil()
+	next := s.lastHeard.Add(s.keepalive())
 	if s.streak == streakLength {
 		next = min(next, s.lastHeard.Add(s.quiet()))
 	}
@@ -88,7 +88,7 @@ func (s *Session) SetKeepalive(now clock.Time, d time.Duration) {
 	}
 	// A ping that is not answered yet is repeated as it was planned, and so is
 	// the end of the session.
-	if at := max(now, s.silentUntil()); at < s.aliveAt || s.pingSent == 0 && s.waiting == 0 {
+	if at := max(now, s.lastHeard.Add(s.keepalive())); at < s.aliveAt || s.pingSent == 0 && s.waiting == 0 {
 		s.aliveAt = at
 		s.arm(at)
 	}
@@ -99,16 +99,6 @@ func (s *Session) keepalive() time.Duration {
 		return time.Duration(s.keep) * keepUnit
 	}
 	return s.e.cfg.Keepalive
-}
-
-// silentUntil returns when the far end is pinged if nothing is heard of it. The
-// responder waits for a packet under the keys of a new session: with LatePing, it
-// is a ping only if the owner sends nothing right away, which would do as well.
-func (s *Session) silentUntil() clock.Time {
-	if s.initiator && s.stats.PacketsSent == 0 && s.e.cfg.LatePing {
-		return s.lastHeard.Add(min(provePing, s.keepalive()))
-	}
-	return s.lastHeard.Add(s.keepalive())
 }
 
 // streamed counts a packet with user data for the keepalive. A receiver of many

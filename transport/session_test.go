@@ -5,12 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"testing"
 	"time"
-
-	"rtmfp/internal/clock"
-	"rtmfp/transport/wire"
 )
 
 // RFC 7016 §3.5.5, all orders of closing.
@@ -227,58 +223,5 @@ func TestTimeCriticalReverse(t *testing.T) {
 	n.run(time.Second)
 	if n.now < sb.congestion.reverseUntil {
 		t.Errorf("the notification does not end")
-	}
-}
-
-// With LatePing the first message or the close is what shows the responder that
-// the keys are good; an owner that does nothing leaves it to a ping, soon.
-func TestLatePing(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		late bool
-		act  func(now clock.Time, s *Session) error
-		want []wire.ChunkType // the chunks of the initiator's first packet
-		by   time.Duration    // after opening, when it is sent
-	}{
-		{"message", true, func(now clock.Time, s *Session) error {
-			f, err := s.OpenFlow(now, FlowOptions{})
-			if err != nil {
-				return err
-			}
-			return f.Send(now, []byte("x"), SendOptions{})
-		}, []wire.ChunkType{wire.ChunkUserData}, 0},
-		{"close", true, func(now clock.Time, s *Session) error { s.Close(now); return nil }, []wire.ChunkType{wire.ChunkClose}, 0},
-		{"nothing", true, nil, []wire.ChunkType{wire.ChunkPing}, provePing},
-		{"not late", false, nil, []wire.ChunkType{wire.ChunkPing}, 0},
-	} {
-		var log []sighting
-		n := newNetwork(t, 1)
-		a := n.add("a", modern, func(cfg *Config) { spy(&log)(cfg); cfg.LatePing = c.late })
-		b := n.add("b", modern, nil)
-		var opened clock.Time
-		a.on = func(ev Event) {
-			if ev.Kind == SessionOpen {
-				opened = n.now
-				if c.act != nil {
-					if err := c.act(n.now, ev.Session); err != nil {
-						t.Errorf("%s: %v", c.name, err)
-					}
-				}
-			}
-		}
-		if _, err := a.Dial(n.now, b.PeerID(), []netip.AddrPort{b.addr}); err != nil {
-			t.Fatal(err)
-		}
-		n.until(time.Second, func() bool { return len(b.opened) == 1 })
-		n.run(time.Second)
-		if len(log) == 0 || !slices.Equal(log[0].order, c.want) || log[0].at.Sub(opened) != c.by {
-			t.Errorf("%s: got %+v, want %v %v after opening", c.name, log, c.want, c.by)
-			continue
-		}
-		for _, s := range log[1:] {
-			if slices.Contains(s.order, wire.ChunkPing) {
-				t.Errorf("%s: a ping too many", c.name)
-			}
-		}
 	}
 }

@@ -96,7 +96,6 @@ func (c Config) withDefaults() (Config, error) {
 // endpoint makes the core.
 func (c *Config) endpoint() (*transport.Endpoint, error) {
 	return transport.New(transport.Config{
-		LatePing: true, // owners mostly send at once
 		Identity: c.Identity, Rand: rand.Reader, Policy: c.Policy, Introduce: c.Introduce,
 		Keepalive: c.Keepalive, RetransmitLimit: c.RetransmitLimit, OpenTimeout: c.OpenTimeout,
 		MTU: c.MTU, MaxMTU: c.MaxMTU, MaxSessions: c.MaxSessions, MaxOpening: c.MaxOpening, MaxFlowsPerSession: c.MaxFlowsPerSession,
