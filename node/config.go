@@ -38,8 +38,9 @@ type Config struct {
 	// only those that it plays itself.
 	RelayAll bool
 
-	// UploadLimit bounds the rate of stream payload that the node sends, in
-	// bytes per second. Default 0, no limit.
+	// UploadLimit bounds the rate of stream payload that the node sends in a
+	// group, in bytes per second, and that of objects likewise. Default 0, no
+	// limit.
 	UploadLimit int
 
 	// AllowLegacy admits the plain RFC 7425 crypto of old peers: 1024- and

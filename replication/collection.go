@@ -302,6 +302,7 @@ func (c *Collection) Close(now clock.Time) {
 	}
 	c.dropWant(now, Range{0, MaxIndex + 1})
 	c.closed = true
+	c.soleGone(nil)
 	delete(s.collections, c.id)
 	s.wanting = slices.DeleteFunc(s.wanting, func(x *Collection) bool { return x == c })
 	for _, it := range c.sources {

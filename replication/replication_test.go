@@ -301,6 +301,36 @@ func TestArguments(t *testing.T) {
 	}
 }
 
+// Who got the only copy of something is given less, as long as both ends have to
+// do with it.
+func TestOnlyCopies(t *testing.T) {
+	for _, far := range []bool{true, false} {
+		w, a, b := pair(t, Config{})
+		ca := a.open(CollectionID{1}, RarestFirst)
+		must(t, ca.AddHave(0, Range{0, 10}))
+		w.link(a, b)
+		cb := b.open(CollectionID{1}, RarestFirst)
+		must(t, cb.AddWant(0, Range{0, 10}))
+		b.turn()
+		w.run(time.Second, nil)
+		n := a.svc.neighbors[0]
+		if n.sole != 10 || n.turnLength() <= 4 {
+			t.Fatalf("%d only copies, turns of %d", n.sole, n.turnLength())
+		}
+		if far {
+			cb.Close(w.now)
+			b.turn()
+		} else {
+			ca.Close(w.now)
+			a.turn()
+		}
+		w.run(time.Second, nil)
+		if n.sole != 0 || n.turnLength() != 4 {
+			t.Errorf("closed by the far end: %v: %d only copies, turns of %d", far, n.sole, n.turnLength())
+		}
+	}
+}
+
 // A neighbor that floods is held to the bounds, and one that sends nonsense is
 // left alone.
 func TestHostile(t *testing.T) {

@@ -58,6 +58,7 @@ type hinted struct {
 	c     *Collection
 	index uint64
 	told  bool
+	fresh bool // it had been sent to nobody
 }
 
 // onRequest takes requests for objects.
@@ -165,7 +166,7 @@ func (n *neighbor) unhint(c *Collection, index uint64) {
 		if h.c == c && h.index == index {
 			return
 		}
-		if h.c.have.Has(h.index) {
+		if h.fresh && h.c.have.Has(h.index) {
 			h.c.fresh.Add(Range{h.index, h.index + 1})
 		}
 		if c != nil {
@@ -199,10 +200,11 @@ func (c *Collection) passedOn(i uint64, to *neighbor) {
 }
 
 // soleGone makes the objects fresh again that were sent to a neighbor alone,
-// which has gone.
+// which has no more to do with the collection; nil stands for all neighbors.
 func (c *Collection) soleGone(n *neighbor) {
 	for i, m := range c.first { // order-free: sets have no order
-		if m == n {
+		if n == nil || m == n {
+			m.sole--
 			delete(c.first, i)
 			if c.have.Has(i) {
 				c.fresh.Add(Range{i, i + 1})
@@ -240,8 +242,8 @@ func (s *Service) hint(n *neighbor) {
 			}
 		}
 		if found {
+			n.hinted = append(n.hinted, hinted{c: c, index: best, fresh: from == &c.fresh})
 			c.fresh.Remove(Range{best, best + 1})
-			n.hinted = append(n.hinted, hinted{c: c, index: best})
 			return
 		}
 	}

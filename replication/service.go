@@ -330,6 +330,7 @@ func (s *Service) dropInterest(now clock.Time, it *interest) {
 		return
 	}
 	it.c.removeSource(it)
+	it.c.soleGone(n)
 	for _, a := range slices.Clone(n.asked) {
 		if a.c == it.c {
 			s.unaskOne(now, a)

@@ -242,7 +242,8 @@ func (d *download) fetch(ctx context.Context, m node.Manifest, w io.Writer) erro
 	defer stop(nil)
 	go d.watch(watching, stop, f)
 	if w != nil {
-		_, err = io.Copy(w, &reading{watching, f})
+		defer context.AfterFunc(watching, func() { f.Close() })()
+		_, err = io.Copy(w, f)
 	} else {
 		err = f.Wait(watching)
 	}
@@ -257,18 +258,6 @@ func (d *download) fetch(ctx context.Context, m node.Manifest, w io.Writer) erro
 	d.members = max(d.members, st.Holders)
 	d.done += m.Size
 	return nil
-}
-
-// reading ends with its context.
-type reading struct {
-	ctx context.Context
-	f   *node.File
-}
-
-func (r *reading) Read(p []byte) (int, error) {
-	stop := context.AfterFunc(r.ctx, func() { r.f.Close() })
-	defer stop()
-	return r.f.Read(p)
 }
 
 // open begins to fetch a file, and checks first what is there if that was asked
