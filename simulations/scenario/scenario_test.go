@@ -244,6 +244,7 @@ func FuzzParse(f *testing.F) {
 	for _, e := range Library() {
 		f.Add(libraryText(e.Name), "small", "live.bitrate=3Mbit/s")
 	}
+	f.Add("\"a[b\" = 1\n\"c]\" = 2\n\"d[x]e\" = 3\n", "", "")
 	f.Add("a.b = '''\nx''' # y\n[[c]]\nd = [1,\n2]\n", "", "class.1.up=3")
 	f.Fuzz(func(t *testing.T, text, size, setting string) {
 		_, err := Parse("x.toml", text, size, setting)

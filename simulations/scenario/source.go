@@ -74,21 +74,19 @@ func (s *source) problem(path, text string) *Problem {
 	}
 }
 
-// readable counts tables from 1, as people do.
+// readable counts tables from 1, as people do. A key in quotes may hold
+// brackets of its own: what is no number between two of them stays as it is.
 func readable(path string) string {
 	var b strings.Builder
 	for {
-		open := strings.IndexByte(path, '[')
-		if open < 0 {
+		before, rest, opened := strings.Cut(path, "[")
+		number, after, closed := strings.Cut(rest, "]")
+		n, err := strconv.Atoi(number)
+		if !opened || !closed || err != nil {
 			return b.String() + path
 		}
-		end := open + strings.IndexByte(path[open:], ']')
-		n, err := strconv.Atoi(path[open+1 : end])
-		if err != nil {
-			return b.String() + path
-		}
-		fmt.Fprintf(&b, "%s[%d]", path[:open], n+1)
-		path = path[end+1:]
+		fmt.Fprintf(&b, "%s[%d]", before, n+1)
+		path = after
 	}
 }
 
