@@ -63,6 +63,8 @@ type Group struct {
 	asked  clock.Time
 	asks   uint // questions without a neighbor since
 
+	numbers uint16 // the last one of a session flow
+
 	routes      map[RouteID]*relay // routed messages that were here lately
 	routeBytes  int                // held of them
 	routed      []Routed           // arrived, not drained yet

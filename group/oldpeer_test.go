@@ -62,7 +62,7 @@ func TestOldMember(t *testing.T) {
 	s.want(t, "a begin before the proof")
 	init := initMessage{group: testSpec.ID(), receiver: PeerID{1}, proof: testSpec.proofFor([32]byte{})}
 	g.Message(0, 70, init.append(nil))
-	s.want(t, "its init", "open 1 on 7: 0047521c reply 0", "send 1: 01, 140 bytes", "send 1: 02, 1 bytes", "send 1: 0e, 1 bytes")
+	s.want(t, "its init", "open 1 on 7: 0047521c reply 0", "send 1: 01, 145 bytes", "send 1: 02, 1 bytes", "send 1: 0e, 1 bytes")
 	g.Message(0, 70, []byte{msgAccepted})
 	g.Message(0, 70, []byte{msgBeginNearest})
 	s.want(t, "its begin", "send 1: 0a, 13 bytes")

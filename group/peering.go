@@ -24,6 +24,8 @@ type link struct {
 	route     FlowID // our flow of routed messages, 0 until it is needed
 	routeIn   RecvID // the far end's
 	tableAt   uint32 // what it was told of our table; 0: nothing
+	number    uint16 // of our session flow
+	seen      uint16 // the number of the last one of the far end's; 0: none, or it has none
 	span      uint16 // how dense the ring is around it
 	up        bool
 	told      bool // it has told us its table, so it has us for a neighbor too
@@ -153,11 +155,15 @@ func (g *Group) openPeering(now clock.Time, l *link) {
 	}
 	g.byFlow[l.out] = flowRef{l, flowSession}
 	_, far := g.links.Nonces(l.id)
+	l.number = g.nextNumber()
 	init := initMessage{
 		group:    g.cfg.Spec.ID(),
 		proof:    g.cfg.Spec.proofFor(far),
 		receiver: l.peer,
 		features: g.cfg.Features,
+		number:   l.number,
+		seen:     l.seen,
+		answers:  l.in != 0 && l.seen != 0,
 	}
 	g.send(now, l.out, init.append(g.buf[:0]))
 	g.send(now, l.out, append(g.buf[:0], msgAccepted))
@@ -280,6 +286,11 @@ func (g *Group) takeInit(now clock.Time, l *link, recv RecvID, msg []byte) {
 		g.refuse(now, l, ReasonUnproven) // the peer is left alone for a while
 		return
 	}
+	if !l.takesFlow(&m) {
+		g.stats.InitsStale++
+		g.passOver(now, l, recv)
+		return
+	}
 	known := g.book.get(l.peer)
 	if known != nil && known.link != nil && known.link != l {
 		// The member is back on another link, and has proven that it is that
@@ -288,16 +299,8 @@ func (g *Group) takeInit(now clock.Time, l *link, recv RecvID, msg []byte) {
 		g.endPeering(now, old, ReasonReplaced)
 		g.release(now, old)
 	}
-	if l.in != 0 {
-		// It left and came back on the same link, and the end of its former
-		// flow was overtaken. Our flow belonged to the former peering too.
-		former := l.in
-		delete(g.byRecv, former)
-		l.pending = 0
-		g.endPeering(now, l, ReasonLeft)
-		l.pending = recv
-		g.byRecv[recv] = recvRef{l, recvSession}
-		g.peerings++
+	if keep := l.keepsFlow(&m); l.in != 0 || l.out != 0 && !keep {
+		g.endFormer(now, l, recv, keep)
 	}
 	member := g.book.get(l.peer)
 	if member == nil {
@@ -312,6 +315,38 @@ func (g *Group) takeInit(now clock.Time, l *link, recv RecvID, msg []byte) {
 		return
 	}
 	g.openPeering(now, l)
+}
+
+// endFormer ends a peering that the far end has ended: it came back on the same
+// link, and its new session flow overtook the end of the former one. Our flow
+// belonged to that peering too, unless it is to be kept.
+func (g *Group) endFormer(now clock.Time, l *link, recv RecvID, keep bool) {
+	out, number, seen := l.out, l.number, l.seen
+	if keep {
+		l.out = 0
+	}
+	delete(g.byRecv, l.in)
+	l.pending = 0
+	g.endPeering(now, l, ReasonLeft)
+	l.pending = recv
+	g.byRecv[recv] = recvRef{l, recvSession}
+	g.peerings++
+	l.seen = seen
+	if keep {
+		l.out, l.number = out, number
+		g.timers.Set(&l.deadline, now.Add(g.cfg.PeeringTimeout))
+	}
+}
+
+// passOver leaves a session flow alone that belongs to a peering which has
+// ended here: the far end hears of that, and closes it.
+func (g *Group) passOver(now clock.Time, l *link, recv RecvID) {
+	l.pending = 0
+	delete(g.byRecv, recv)
+	if !l.active() {
+		g.peerings--
+		g.linger(now, l, 0)
+	}
 }
 
 // refuse ends a peering that was not made, telling the far end so.
@@ -396,6 +431,10 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 		g.links.CloseFlow(now, l.out)
 		delete(g.byFlow, l.out)
 		l.out = 0
+	}
+	l.number = 0
+	if r == ReasonLeft {
+		l.seen = 0 // it may come back as another
 	}
 	if l.route != 0 {
 		g.links.CloseFlow(now, l.route)
@@ -501,7 +540,7 @@ func (g *Group) sessionRejected(now clock.Time, l *link, flow FlowID) {
 	if flow != l.out {
 		return
 	}
-	l.out = 0
+	l.out, l.number = 0, 0
 	if l.in == 0 && l.pending == 0 {
 		g.peerings--
 		g.timers.Stop(&l.deadline)

@@ -21,6 +21,7 @@ type Stats struct {
 	LinksTrimmed     uint64 // given up because there were too many
 	LinksRefused     uint64 // not tracked, Config.MaxLinks was reached
 	FlowsRefused     uint64 // flows that should not have been opened, or were too many
+	InitsStale       uint64 // session flows that belonged to peerings which had ended
 	ProofsFailed     uint64 // from nodes that do not know the groupspec, or lied
 	RevokesRefused   uint64 // forged, malformed, or too many
 	EvictedRefused   uint64 // evicted members that wanted to be neighbors

@@ -44,6 +44,7 @@ const (
 	optProof     = 0x01 // in init; in join it is ours
 	optReceiver  = 0x03 // in init
 	optFeatures  = 0x10 // in init, ours
+	optNumber    = 0x11 // in init, ours: which flow belongs to which
 	optAddresses = 0x0a // in reports
 	optReflexive = 0x0d // in reports
 	optNotice    = 0x10 // in reports, ours: news only, no answer is wanted
@@ -58,6 +59,9 @@ type initMessage struct {
 	proof    [32]byte
 	receiver PeerID
 	features Features // 0 from members that know of none
+	number   uint16   // of this session flow, 0 from members that count none
+	seen     uint16   // of the last one of the receiver that the sender took, 0: none
+	answers  bool     // to it; otherwise that has ended
 }
 
 func (m *initMessage) append(b []byte) []byte {
@@ -69,6 +73,16 @@ func (m *initMessage) append(b []byte) []byte {
 	b = appendPeerOption(b, optReceiver, m.receiver)
 	if m.features != 0 {
 		b = element.AppendOptionVLU(b, optFeatures, uint64(m.features))
+	}
+	if m.number != 0 {
+		seen := uint64(m.seen) << 1
+		if m.answers {
+			seen |= 1
+		}
+		b = element.AppendVLU(b, uint64(1+element.SizeVLU(uint64(m.number))+element.SizeVLU(seen)))
+		b = append(b, optNumber)
+		b = element.AppendVLU(b, uint64(m.number))
+		b = element.AppendVLU(b, seen)
 	}
 	return b
 }
@@ -130,6 +144,13 @@ func parseInit(msg []byte) (m initMessage, ok bool) {
 				return m, false
 			}
 			m.features = Features(v)
+		case optNumber:
+			v, n := element.ConsumeVLU(o.Value)
+			seen, k := element.ConsumeVLU(o.Value[n:])
+			if n == 0 || k == 0 || v == 0 || v > maxNumber || seen>>1 > maxNumber || seen == 1 {
+				return m, false
+			}
+			m.number, m.seen, m.answers = uint16(v), uint16(seen>>1), seen&1 != 0
 		}
 	}
 	return m, group && proof && receiver

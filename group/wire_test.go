@@ -72,6 +72,25 @@ func TestInitVectors(t *testing.T) {
 	}
 }
 
+// So does the one that numbers session flows.
+func TestInitNumbers(t *testing.T) {
+	m := initMessage{group: [32]byte{1}, proof: [32]byte{2}, receiver: PeerID{3}, features: FeatureBase, number: 300, seen: 5, answers: true}
+	b := m.append(nil)
+	plain := m
+	plain.number = 0
+	if !bytes.Equal(b[:len(b)-5], plain.append(nil)) || !bytes.Equal(b[len(b)-5:], []byte{4, 0x11, 0x82, 0x2c, 11}) {
+		t.Errorf("got %x", b)
+	}
+	if got, ok := parseInit(b); !ok || got != m {
+		t.Errorf("read as %+v, %v; want %+v", got, ok, m)
+	}
+	for _, bad := range []string{"0111", "021100", "03110000", "0311c00005", "0411820001", "03110501"} {
+		if got, ok := parseInit(append(plain.append(nil), unhex(t, bad)...)); ok {
+			t.Errorf("%s is read as %+v", bad, got)
+		}
+	}
+}
+
 // Our option comes last, where it changes nothing for others.
 func TestInitFeatures(t *testing.T) {
 	m := initMessage{group: [32]byte{1}, proof: [32]byte{2}, receiver: PeerID{3}, features: FeatureBase | FeatureMulticast}
@@ -264,6 +283,9 @@ func FuzzFarEnd(f *testing.F) {
 			}
 			_, far := evil.Nonces(e.id)
 			init := initMessage{group: testSpec.ID(), proof: testSpec.proofFor(far), receiver: a.peer, features: Features(op)}
+			if op >= 128 {
+				init.number, init.seen, init.answers = uint16(1+rng.IntN(30)), uint16(rng.IntN(30)), op&64 != 0
+			}
 			join := joinMessage{group: testSpec.ID(), proof: testSpec.proofFor(far), proven: true}
 			send := func(msg []byte) {
 				if len(flows) > 0 {
