@@ -35,6 +35,7 @@ type member struct {
 	dialing   bool
 	slow      bool // the dial takes long
 	ghost     bool // it is called although it was lost
+	pinned    bool // a service wants it, which no limit forbids either
 }
 
 // suspect reports whether the member was lost and nobody has heard of it since.
@@ -269,7 +270,7 @@ func (g *Group) memberTimeout(now clock.Time, m *member) {
 		d := g.cfg.DialTimeout - dialPatience
 		switch {
 		case g.upkeep == nil:
-		case m.forRing:
+		case m.forRing || m.pinned:
 			d = min(d, dialTimeout-dialPatience)
 		default:
 			d = min(d, dialExtra) // there are others
@@ -319,7 +320,7 @@ func (g *Group) refused(now clock.Time, m *member) {
 		return
 	}
 	d := g.backOff(m.refusals)
-	if m.proven && !m.forRing {
+	if m.proven && !m.forRing && !m.pinned {
 		d = g.cfg.RetryMax // it is full, and there are others
 	}
 	g.postpone(now, m, d)

@@ -42,12 +42,13 @@ func (g *Group) look(now clock.Time) {
 		if g.dialing >= g.cfg.MaxDialing || g.peerings+g.dialing >= footholds && g.unplaced(now) {
 			break // the end of a dial, or of the question, brings us back
 		}
-		if m.forRing {
+		if m.forRing || m.pinned {
 			g.dial(now, m)
 		} else if g.peerings+g.dialing < g.limit+improving && g.mayDial(now, m) {
 			g.dial(now, m)
 		}
 	}
+	g.callPins(now)
 	g.watch(now)
 	g.learnLatency()
 	g.settle(now)
@@ -134,7 +135,7 @@ func (g *Group) choose(now clock.Time) {
 	}
 	for i := range n {
 		m := known.At(i).Value
-		m.wanted, m.forRing = false, false
+		m.wanted, m.forRing, m.pinned = false, false, false
 	}
 	g.limit = g.cfg.MaxNeighbors
 	if g.limit == 0 {
@@ -154,6 +155,7 @@ func (g *Group) choose(now clock.Time) {
 	for _, m := range g.picks {
 		m.forRing = true
 	}
+	g.choosePins(now)
 	g.chooseNear()
 	g.chooseRandom(now)
 	g.chooseFingers(now)
@@ -446,6 +448,8 @@ func (g *Group) room(now clock.Time, l *link) bool {
 	if g.cfg.Introduce {
 		limit += guestsToo
 	}
+	g.endHolds(now)
+	limit += min(len(g.held), heldGuest)
 	if g.peerings <= limit || l.member.forRing {
 		return true
 	}
@@ -457,7 +461,7 @@ func (g *Group) room(now clock.Time, l *link) bool {
 // part. A link survives while either end wants it.
 func (g *Group) askToPart(now clock.Time) {
 	for _, l := range g.neighbors {
-		if l.member.wanted || l.introducer || now.Sub(l.upSince) < partingGrace || len(g.neighbors) <= g.limit-spare {
+		if l.member.wanted || l.introducer || now.Sub(l.upSince) < partingGrace || g.holds(l) || len(g.neighbors) <= g.limit-spare {
 			continue
 		}
 		if l.asked != 0 && now.Sub(l.asked) < g.cfg.CloseInterval {
@@ -472,7 +476,7 @@ func (g *Group) askToPart(now clock.Time) {
 // takeCloseRequest answers a request to part: yes, if the asker is not wanted
 // here and there are more neighbors than are wanted; otherwise by silence.
 func (g *Group) takeCloseRequest(now clock.Time, l *link) {
-	if !l.up || l.member.wanted || len(g.neighbors) <= g.wanted {
+	if !l.up || l.member.wanted || g.holds(l) || len(g.neighbors) <= g.wanted {
 		return
 	}
 	g.endPeering(now, l, ReasonParted)
@@ -480,16 +484,17 @@ func (g *Group) takeCloseRequest(now clock.Time, l *link) {
 }
 
 // trim gives up links above the limit that are not wanted here, those with the
-// highest latency first; guests may stay for a while. The ring may need some
-// more than the limit.
+// highest latency first; guests may stay for a while, and who exchanges
+// something as long as that goes on. The ring may need some more than the limit.
 func (g *Group) trim(now clock.Time) {
+	g.endHolds(now)
 	for len(g.neighbors) > g.limit {
 		var worst *link
 		for _, l := range g.neighbors {
 			if now.Sub(l.upSince) < partingGrace {
 				continue
 			}
-			if !l.member.wanted && (worst == nil || l.rtt > worst.rtt) {
+			if !l.member.wanted && !g.holds(l) && (worst == nil || l.rtt > worst.rtt) {
 				worst = l
 			}
 		}

@@ -113,6 +113,9 @@ type Config struct {
 	// beyond those that the ring needs.
 	MaxNeighbors int
 
+	// MaxPinned bounds the members that services ask for links with. Default 8.
+	MaxPinned int
+
 	// MaxDialing bounds the dials that are under way. Default 12.
 	MaxDialing int
 
@@ -232,6 +235,7 @@ func (c *Config) setDefaults() {
 	duration(&c.CloseInterval, 90*time.Second)
 	count(&c.FullMesh, 13)
 	count(&c.MaxDialing, 12)
+	count(&c.MaxPinned, 8)
 	count(&c.MaxKnown, 24)
 	count(&c.MaxClients, 4096)
 	if c.Introduce {

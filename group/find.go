@@ -55,7 +55,14 @@ func (g *Group) found(now clock.Time, r *relay) {
 	for _, m := range g.around(r.target, r.origin, side) {
 		b = g.appendReported(now, b, m)
 	}
-	self := reported{peer: g.cfg.Self, addresses: mergeAddresses(append([]byte(nil), g.own...), g.reflexive)}
+	self := reported{peer: g.cfg.Self}
+	if r.target == g.self {
+		// Somebody looks for this member itself, and nothing tells him of a way to
+		// it but this: first who can introduce, then what is seen from afar.
+		self.addresses = mergeAddresses(mergeAddresses(g.relayAddresses(nil, 1), g.reflexive), g.own)
+	} else {
+		self.addresses = mergeAddresses(append([]byte(nil), g.own...), g.reflexive)
+	}
 	b = self.append(b)
 	a := answer{id: r.id, code: answerReply, hops: r.hops, responder: g.cfg.Self, payload: b}
 	r.replied = true
@@ -64,6 +71,7 @@ func (g *Group) found(now clock.Time, r *relay) {
 
 // takeFound learns from the answer.
 func (g *Group) takeFound(now clock.Time, res RouteResult) {
+	g.pinFound(res.ID)
 	place := res.ID == g.finding
 	if place {
 		g.finding = 0

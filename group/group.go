@@ -100,6 +100,8 @@ type Group struct {
 	alarmed     clock.Time // until then ghosts are called often
 	healAt      clock.Time
 
+	pins    []pin       // members that services want to be linked with
+	held    []hold      // links that services use
 	finding RouteID     // the question for our own place that is under way
 	receive ReceiveMode // of messages of applications
 

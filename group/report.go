@@ -42,15 +42,19 @@ func (g *Group) reportHeader(l *link, notice bool) []byte {
 		h.reflexive = element.AppendAddress(seen[:0], element.Address{AddrPort: a, Origin: element.OriginObserved})
 	}
 	// Introducers come first: with their help the rest is not needed.
-	list := own[:0]
+	list := mergeAddresses(g.relayAddresses(own[:0], 2), g.own)
+	h.addresses = mergeAddresses(list, g.reflexive)
+	return h.append(g.buf[:0])
+}
+
+// relayAddresses appends where the first few introducers are.
+func (g *Group) relayAddresses(list []byte, most int) []byte {
 	for i, in := range g.introducers {
-		if a := g.links.FarAddr(in.id); a.IsValid() && i < 2 {
+		if a := g.links.FarAddr(in.id); a.IsValid() && i < most {
 			list = element.AppendAddress(list, element.Address{AddrPort: a, Origin: element.OriginRelay})
 		}
 	}
-	list = mergeAddresses(list, g.own)
-	h.addresses = mergeAddresses(list, g.reflexive)
-	return h.append(g.buf[:0])
+	return list
 }
 
 // appendReported appends one member to a report.

@@ -18,6 +18,9 @@ type Stats struct {
 	SeedsForgotten   uint64 // because there were more than are remembered
 	PeeringsTimedOut uint64 // the far end did not prove itself in time
 	PeeringsRefused  uint64 // members that asked to be neighbors when there was no room
+	Pins             uint64 // members that a service asked for a link with
+	PinsRefused      uint64 // because of Config.MaxPinned
+	HoldsRefused     uint64 // links in use that may be given up, because too many are
 	LinksTrimmed     uint64 // given up because there were too many
 	LinksRefused     uint64 // not tracked, Config.MaxLinks was reached
 	FlowsRefused     uint64 // flows that should not have been opened, or were too many

@@ -52,6 +52,12 @@ type Config struct {
 	// after the node. Default: none, and no files.
 	Store *store.Store
 
+	// NoOrigins keeps the node from fetching blocks that no member has from the
+	// web servers that a file names. PrivateOrigins lets it ask servers at
+	// loopback, private, and link-local addresses, too: links come from anybody,
+	// and could have it look around in its own network.
+	NoOrigins, PrivateOrigins bool
+
 	// JoinTimeout bounds how long Join waits for the first introducer or
 	// neighbor. Default 10 s.
 	JoinTimeout time.Duration

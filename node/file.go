@@ -62,8 +62,12 @@ func (o *Objects) OpenManifest(ctx context.Context, m Manifest) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open file: %w", err)
 	}
-	if _, err := f.store.Create(m); err != nil {
+	info, err := f.store.Create(m)
+	if err != nil {
 		return nil, fmt.Errorf("open file: %w", err)
+	}
+	if len(m.Origins) == 0 {
+		m.Origins = info.Manifest.Origins
 	}
 	s, err := f.swarm(m.Hash)
 	if err != nil {
@@ -82,11 +86,13 @@ func (o *Objects) OpenManifest(ctx context.Context, m Manifest) (*File, error) {
 		if s.blocks == 0 {
 			return nil
 		}
+		defer f.g.core.FileChanged(now, s.core)
 		return s.core.AddWant(now, Range{Start: 0, End: uint64(s.blocks)})
 	}); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("open file: %w", err)
 	}
+	s.useOrigins(m)
 	return file, nil
 }
 
@@ -162,6 +168,8 @@ type FileStats struct {
 	Holders      int    // neighbors that have some of it
 	Wanters      int    // neighbors that want some of it
 	Received     uint64 // bytes of blocks, since the exchange began
+	FromOrigins  uint64 // bytes that came from web servers
+	AtOrigin     bool   // a web server is being asked
 	BadBlocks    uint64 // that were not what they should be
 	Elapsed      time.Duration
 	Complete     bool
@@ -173,7 +181,7 @@ func (f *File) Stats() FileStats {
 	s := f.swarm
 	s.mu.Lock()
 	st := FileStats{
-		Size: f.manifest.Size, Blocks: s.blocks, Missing: s.missing(), Received: s.received, BadBlocks: s.bad,
+		Size: f.manifest.Size, Blocks: s.blocks, Missing: s.missing(), Received: s.received, FromOrigins: s.fetched, AtOrigin: s.asking.Load(), BadBlocks: s.bad,
 		Elapsed: time.Since(f.began), Complete: s.missing() == 0, DiskFailures: s.err,
 	}
 	s.mu.Unlock()
@@ -207,6 +215,7 @@ func (f *File) Close() error {
 					return nil
 				}
 				s.core.SetStrategy(RarestFirst)
+				defer s.f.g.core.FileChanged(now, s.core)
 				return s.core.RemoveWant(now, Range{Start: 0, End: uint64(s.blocks)})
 			})
 			if derr != nil && !errors.Is(derr, ErrClosed) {

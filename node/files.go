@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
@@ -105,7 +106,7 @@ func (o *Objects) Share(ctx context.Context, path string, opt ShareOptions) (Fil
 func (o *Objects) Link(m Manifest) FileLink {
 	l := FileLink{
 		Hash: m.Hash, Size: m.Size, Name: m.Name, MediaType: m.MediaType,
-		Group: o.g.spec.WithoutAuthorizations(),
+		Group: o.g.spec.WithoutAuthorizations(), Origins: m.Origins,
 	}
 	for _, url := range o.g.node.cfg.Bootstrap {
 		if len(l.Introducers) < maxLinkIntroducers {
@@ -167,6 +168,7 @@ type files struct {
 	stop  context.CancelFunc
 
 	swarms map[replication.CollectionID]*fileSwarm // the loop's
+	slots  chan struct{}                           // files that are being fetched from origins
 }
 
 // Of jobs that wait for the disk; above these the core's events wait.
@@ -181,7 +183,7 @@ const fileWorkers = 2
 func newFiles(g *Group, s *store.Store) *files {
 	f := &files{
 		g: g, store: s, box: newMailbox[fileJob](math.MaxInt, math.MaxInt),
-		swarms: map[replication.CollectionID]*fileSwarm{},
+		swarms: map[replication.CollectionID]*fileSwarm{}, slots: make(chan struct{}, originSlots),
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	return f
@@ -215,6 +217,7 @@ func (f *files) do(fn func(now clock.Time) error) (err error) {
 type fileSwarm struct {
 	f      *files
 	hash   Hash
+	size   int64
 	blocks int
 	core   *replication.Collection // the loop's
 
@@ -225,6 +228,11 @@ type fileSwarm struct {
 	err      error           // why it can't go on
 	received uint64          // bytes of blocks that came
 	bad      uint64          // blocks that were not what they should be
+	fetched  uint64          // bytes that came from origins
+
+	origins    []string // web servers that have the file
+	fromOrigin bool     // somebody sees to it that they are asked
+	asking     atomic.Bool
 }
 
 // swarm returns the exchange of a file of the store, which begins if it is new.
@@ -242,11 +250,11 @@ func (f *files) swarm(h Hash) (*fileSwarm, error) {
 		id := replication.CollectionID(h)
 		if s = f.swarms[id]; s == nil {
 			f.closeIdle(now)
-			core, err := f.g.core.Objects(now).Open(now, id, RarestFirst)
+			core, err := f.g.core.OpenFile(now, id)
 			if err != nil {
 				return err
 			}
-			s = &fileSwarm{f: f, hash: h, blocks: info.Blocks, core: core, arrived: make(chan struct{})}
+			s = &fileSwarm{f: f, hash: h, size: info.Manifest.Size, blocks: info.Blocks, core: core, arrived: make(chan struct{})}
 			f.swarms[id] = s
 		}
 		s.mu.Lock()
@@ -296,7 +304,7 @@ func (f *files) closeIdle(now clock.Time) {
 		used := s.users > 0
 		s.mu.Unlock()
 		if _, wanters := s.core.Sources(); wanters == 0 && !used {
-			s.core.Close(now)
+			f.g.core.CloseFile(now, s.core)
 			delete(f.swarms, id)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"rtmfp/multicast"
 	"rtmfp/posting"
 	"rtmfp/replication"
+	"rtmfp/replication/sources"
 	"rtmfp/transport"
 )
 
@@ -25,7 +26,10 @@ type GroupCore struct {
 	posts   *posting.Service     // nil if the group carries none
 	records *records.Service     // nil until there is a first request or copy of one
 	objects *replication.Service // nil until there are any, here or at a neighbor
+	finder  *sources.Finder      // of members that have files; nil until there is a file
 	greeted []group.LinkID       // the links of neighbors, as the services know them
+
+	results []records.Result // that the owner has not drained: no more than requests of its own
 
 	unsent []group.FlowID // objects that a full buffer refused, of which no receipt will come
 
@@ -148,6 +152,62 @@ func (g *GroupCore) Objects(now clock.Time) *replication.Service {
 	return g.objects
 }
 
+// OpenFile opens the collection of a file's blocks, of which the hash is the
+// name, and tells the group once there are any. See Objects for when it is nil.
+func (g *GroupCore) OpenFile(now clock.Time, hash replication.CollectionID) (*replication.Collection, error) {
+	objects := g.Objects(now)
+	if objects == nil {
+		return nil, ErrNoReplication
+	}
+	c, err := objects.Open(now, hash, RarestFirst)
+	if err != nil {
+		return nil, err
+	}
+	if g.finder == nil {
+		cfg := sources.Config{Rand: g.core.seededRand(), Self: group.PeerID(g.core.ID())}
+		g.finder = sources.New(cfg, g.group, g.Records(now))
+	}
+	g.finder.Open(now, c)
+	return c, nil
+}
+
+// FileChanged tells that blocks of a file are wanted that were not before, or
+// none any more.
+func (g *GroupCore) FileChanged(now clock.Time, c *replication.Collection) {
+	if g.finder != nil {
+		g.finder.Changed(now, c)
+	}
+}
+
+// CloseFile closes the collection of a file.
+func (g *GroupCore) CloseFile(now clock.Time, c *replication.Collection) {
+	c.Close(now)
+	if g.finder != nil {
+		g.finder.Close(now, c)
+	}
+}
+
+// SourceStats returns what was done to find members that have files.
+func (g *GroupCore) SourceStats() (s sources.Stats) {
+	if g.finder != nil {
+		s = g.finder.Stats()
+	}
+	return s
+}
+
+// NextRecordResult returns what came of a request for records that was not made
+// by the core itself.
+func (g *GroupCore) NextRecordResult() (r records.Result, ok bool) {
+	if len(g.results) == 0 {
+		return r, false
+	}
+	r = g.results[0]
+	if g.results = g.results[1:]; len(g.results) == 0 {
+		g.results = nil
+	}
+	return r, true
+}
+
 func (g *GroupCore) advance(now clock.Time) {
 	g.group.Advance(now) // after any input: it acts on news once a turn, timer or not
 	if g.streams.Deadline() <= now {
@@ -166,6 +226,9 @@ func (g *GroupCore) advance(now clock.Time) {
 	if g.objects != nil && g.objects.Deadline() <= now {
 		g.objects.Advance(now)
 	}
+	if g.finder != nil {
+		g.finder.Advance(now)
+	}
 }
 
 func (g *GroupCore) deadline() clock.Time {
@@ -175,6 +238,9 @@ func (g *GroupCore) deadline() clock.Time {
 	}
 	if g.objects != nil {
 		d = min(d, g.objects.Deadline())
+	}
+	if g.finder != nil {
+		d = min(d, g.finder.Deadline())
 	}
 	if g.posts != nil {
 		d = min(d, g.posts.Deadline())
@@ -198,6 +264,15 @@ func (g *GroupCore) routeOne(now clock.Time) bool {
 	}
 	if r, ok := g.group.NextRouteResult(); ok {
 		g.routeResult(now, r)
+		return true
+	}
+	if g.records == nil {
+		return false
+	}
+	if r, ok := g.records.NextResult(); ok {
+		if g.finder == nil || !g.finder.Result(now, r) {
+			g.results = append(g.results, r)
+		}
 		return true
 	}
 	return false
@@ -443,6 +518,9 @@ func (l groupLinks) SendReceipt(now clock.Time, id group.FlowID, msg []byte) {
 		l.g.unsent = append(l.g.unsent, id) // told on the next turn
 	}
 }
+
+// Hold is of replication.Flows.
+func (l groupLinks) Hold(now clock.Time, id group.LinkID) { l.g.group.Hold(now, id) }
 
 func (l groupLinks) send(now clock.Time, id group.FlowID, msg []byte, o transport.SendOptions) bool {
 	f := l.g.core.flows.get(uint32(id))

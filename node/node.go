@@ -11,6 +11,7 @@ import (
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
+	"rtmfp/node/origin"
 	"rtmfp/transport/crypto"
 	"rtmfp/transport/driver"
 	"rtmfp/transport/udp"
@@ -19,13 +20,14 @@ import (
 // Node is a running node: a Core on a real UDP socket. Its methods, and those
 // of the handles that it gives out, may be called from any goroutine.
 type Node struct {
-	cfg    Config
-	log    *slog.Logger
-	id     PeerID
-	conn   *udp.Conn
-	driver *driver.Driver
-	done   chan struct{}
-	close  sync.Once
+	cfg     Config
+	log     *slog.Logger
+	id      PeerID
+	conn    *udp.Conn
+	driver  *driver.Driver
+	origins *origin.Client // nil: none is asked
+	done    chan struct{}
+	close   sync.Once
 
 	cacheMu sync.Mutex // held while the address cache is written
 
@@ -94,6 +96,9 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		done:     make(chan struct{}),
 		failures: map[string]error{},
 		up:       map[string]bool{},
+	}
+	if cfg.Store != nil && !cfg.NoOrigins {
+		n.origins = origin.New(origin.Options{Private: cfg.PrivateOrigins})
 	}
 	if cfg.LAN {
 		if n.lan, err = openLAN(conn.LocalAddr()); err != nil {
@@ -227,6 +232,9 @@ func (n *Node) ended() {
 	}
 	for _, g := range n.groups {
 		g.ended()
+	}
+	if n.origins != nil {
+		n.origins.Close()
 	}
 	close(n.done)
 }

@@ -141,10 +141,7 @@ func (g *Group) request(ctx context.Context, start func(now clock.Time) (records
 
 // deliverRecords tells those who wait what came of their puts and gets.
 func (g *Group) deliverRecords() {
-	if g.core.records == nil {
-		return
-	}
-	for r, ok := g.core.records.NextResult(); ok; r, ok = g.core.records.NextResult() {
+	for r, ok := g.core.NextRecordResult(); ok; r, ok = g.core.NextRecordResult() {
 		if w := g.recordWaits[r.ID]; w != nil {
 			delete(g.recordWaits, r.ID)
 			w.result = r

@@ -130,6 +130,9 @@ func (r Range) check() error {
 // SetStrategy changes what is fetched first from now on.
 func (c *Collection) SetStrategy(strategy Strategy) { c.strategy = strategy }
 
+// Reader returns where the reader is.
+func (c *Collection) Reader() uint64 { return c.reader }
+
 // SetReader tells where the reader is, for LowestFirst.
 func (c *Collection) SetReader(i uint64) { c.reader = i }
 

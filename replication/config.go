@@ -19,6 +19,8 @@ type Flows interface {
 	// SendReceipt is Send without a deadline; Service.Receipt is called once
 	// the message has arrived or will not.
 	SendReceipt(now clock.Time, flow group.FlowID, msg []byte)
+	// Hold tells that objects go over a link, which is to be kept therefore.
+	Hold(now clock.Time, link group.LinkID)
 	Backlog(flow group.FlowID) int
 	RTT(link group.LinkID) time.Duration
 }
@@ -120,6 +122,9 @@ const (
 	checkPeriod = 500 * time.Millisecond
 	// rateTime is the least time over which a neighbor's rate is measured.
 	rateTime = 20 * time.Millisecond
+	// freely is how many objects a neighbor may ask for before its rate is
+	// known, without an upload limit.
+	freely = 4
 	// maxCredit is what a neighbor gives at once at most.
 	maxCredit = 1024
 	// creditTime is how long a neighbor may leave credit unused.

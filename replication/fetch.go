@@ -271,6 +271,7 @@ func (s *Service) onObject(now clock.Time, n *neighbor, msg []byte) bool {
 	}
 	a := n.asked[at]
 	c := a.c
+	s.flows.Hold(now, n.link)
 	if d := now.Sub(a.at); n.latency == 0 {
 		n.latency = d
 	} else {

@@ -338,6 +338,8 @@ func (n *testNode) SendReceipt(now clock.Time, flow group.FlowID, msg []byte) {
 	n.queue(flow, msg, true)
 }
 
+func (n *testNode) Hold(now clock.Time, link group.LinkID) {}
+
 func (n *testNode) Backlog(flow group.FlowID) int { return n.flows[flow-1].bytes }
 
 func (n *testNode) RTT(link group.LinkID) time.Duration { return 2 * n.w.delay }

@@ -338,6 +338,10 @@ func (n *neighbor) turnLength() uint64 {
 // lets through until their requests are here.
 func (s *Service) grant(now clock.Time) {
 	busy, ahead, size := 0, 0, 0
+	first := 1
+	if s.up.rate == 0 {
+		first = freely
+	}
 	for _, n := range s.neighbors {
 		if n.granted > n.used && now.Sub(n.grantedAt) > creditTime+s.flows.RTT(n.link) {
 			n.used, n.serving.wants = n.granted, false // it sleeps on it
@@ -359,7 +363,7 @@ func (s *Service) grant(now clock.Time) {
 				continue
 			}
 			d := (s.flows.RTT(n.link) + rateSlack).Seconds()
-			if n.ahead() >= min(1+int(1.5*n.rate*d), s.cfg.MaxAsked) {
+			if n.ahead() >= min(first+int(1.5*n.rate*d), s.cfg.MaxAsked) {
 				continue
 			}
 			if s.up.rate > 0 && ahead > int(d*float64(s.up.rate)/float64(max(size, 1))) {
@@ -419,6 +423,7 @@ func (s *Service) Answer(now clock.Time, id RequestID, data []byte) error {
 		}
 		s.byFlow[n.objects] = n
 	}
+	s.flows.Hold(now, n.link)
 	n.sending++
 	s.stats.Sent++
 	s.stats.ObjectsOut += uint64(len(data))
@@ -460,7 +465,11 @@ func (s *Service) Receipt(now clock.Time, flow group.FlowID) {
 		s.hungry = true
 		n.arrived++
 		if elapsed := now.Sub(n.since); elapsed >= max(s.flows.RTT(n.link), rateTime) {
-			n.rate = (n.rate + float64(n.arrived)/elapsed.Seconds()) / 2
+			if now := float64(n.arrived) / elapsed.Seconds(); now > n.rate {
+				n.rate = now // as fast as it can, until that is known
+			} else {
+				n.rate = (n.rate + now) / 2
+			}
 			n.since, n.arrived = now, 0
 		}
 	}

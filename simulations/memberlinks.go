@@ -112,6 +112,9 @@ func (l memberLinks) SendReceipt(now clock.Time, id group.FlowID, msg []byte) {
 	}
 }
 
+// Hold is of replication.Flows.
+func (l memberLinks) Hold(now clock.Time, id group.LinkID) { l.n.Group.Group().Hold(now, id) }
+
 // send returns when the message will be there.
 func (l memberLinks) send(now clock.Time, id group.FlowID, msg []byte, deadline clock.Time) clock.Time {
 	f, n, w := l.n.flows.get(uint32(id)), l.n, l.n.net

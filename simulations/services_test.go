@@ -117,7 +117,7 @@ func (p *population) drain(n *Member, now clock.Time) {
 		}
 	}
 	if waiting := p.gets[n]; waiting != nil {
-		for r, ok := n.Group.Records(now).NextResult(); ok; r, ok = n.Group.Records(now).NextResult() {
+		for r, ok := n.Group.NextRecordResult(); ok; r, ok = n.Group.NextRecordResult() {
 			if f := waiting[r.ID]; f != nil {
 				delete(waiting, r.ID)
 				f(r)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -106,7 +105,7 @@ func (c *getCmd) Run(ctx context.Context, e *env) error {
 	}
 	defer s.Close()
 	member := memberFlags{Group: c.Group, Bootstrap: c.Bootstrap, Listen: c.Listen, nodeFlags: c.nodeFlags}
-	member.config.Store = s
+	c.configure(&member.config, s)
 	g, leave, err := member.join(ctx, e)
 	if err != nil {
 		return ended(ctx, err)
@@ -288,7 +287,7 @@ func (d *download) watch(ctx context.Context, stop context.CancelCauseFunc, f *n
 		case now := <-tick.C:
 			st := f.Stats()
 			d.members = max(d.members, st.Holders)
-			if st.Holders > 0 || st.Have != last || st.Complete {
+			if st.Holders > 0 || st.AtOrigin || st.Have != last || st.Complete {
 				heard = now
 			}
 			last = st.Have
@@ -309,6 +308,9 @@ func (d *download) progress(now time.Time, name string, st node.FileStats) strin
 	d.perSecond += (d.meter.rate(now, uint64(have)) - d.perSecond) / 4
 	text := fmt.Sprintf("%s: %.0f %% of %s, %s/s from %d members", name, 100*float64(have)/float64(max(d.total, 1)),
 		bytesText(uint64(d.total)), bytesText(uint64(d.perSecond)), st.Holders)
+	if st.AtOrigin {
+		text += " and an origin"
+	}
 	if d.perSecond > 1 {
 		left := time.Duration(float64(d.total-have) / d.perSecond * float64(time.Second))
 		text += fmt.Sprintf(", %s left", left.Round(time.Second))
@@ -326,9 +328,8 @@ func (d *download) directory(ctx context.Context, m node.Manifest, root string) 
 		return err
 	}
 	d.total, d.done = list.Size(), 0
-	for _, entry := range list.Entries {
-		m := node.Manifest{Name: path.Base(entry.Path), Size: entry.Size, MediaType: entry.MediaType, Hash: entry.Hash}
-		if err := d.fetch(ctx, m, nil); err != nil {
+	for i, entry := range list.Entries {
+		if err := d.fetch(ctx, list.Manifest(i), nil); err != nil {
 			return fmt.Errorf("%s: %w", entry.Path, err)
 		}
 	}

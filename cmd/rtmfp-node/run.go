@@ -68,7 +68,7 @@ func (c *runCmd) Run(ctx context.Context, e *env) error {
 			return err
 		}
 		defer s.Close()
-		cfg.Store = s
+		c.configure(&cfg, s)
 	}
 	n, err := c.start(ctx, e, cfg, level)
 	if err != nil {

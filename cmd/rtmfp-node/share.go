@@ -16,8 +16,16 @@ import (
 
 // storeFlags say where files are kept.
 type storeFlags struct {
-	Store string   `help:"Folder that keeps files by hash. One process uses it at a time. Default: rtmfp-node/store in the user's cache folder." placeholder:"DIR"`
+	Store          string `help:"Folder that keeps files by hash. One process uses it at a time. Default: rtmfp-node/store in the user's cache folder." placeholder:"DIR"`
+	NoOrigins      bool   `name:"no-origins" help:"Never fetch from the web servers that a link names. Without this, blocks that no member has are fetched there."`
+	PrivateOrigins bool   `name:"private-origins" help:"Also ask web servers at loopback, private, and link-local addresses. Links come from anybody: they could have this node look around in its own network."`
+
 	Quota byteSize `help:"Most bytes of copies in the store, such as 20G; files that are not pinned make room, those first that were not used for longest. Default: no limit." placeholder:"SIZE"`
+}
+
+// configure tells a node about the store, and how to deal with origins.
+func (f *storeFlags) configure(cfg *node.Config, s *store.Store) {
+	cfg.Store, cfg.NoOrigins, cfg.PrivateOrigins = s, f.NoOrigins, f.PrivateOrigins
 }
 
 // open opens the store.
@@ -120,7 +128,7 @@ func (c *shareCmd) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	defer s.Close()
-	c.config.Store = s
+	c.configure(&c.config, s)
 	c.config.Introduce = true
 	g, leave, err := c.join(ctx, e)
 	if err != nil {

@@ -63,9 +63,12 @@ const lookInterval = 20 * time.Millisecond
 // Open returns a file as soon as all of it is here or a member of one of the
 // groups has some of it.
 func (g *groupFiles) Open(ctx context.Context, want gateway.Want) (gateway.File, error) {
-	m := content.Manifest{Hash: want.Hash, Size: want.Size, Name: want.Name}
+	m := content.Manifest{Hash: want.Hash, Size: want.Size, Name: want.Name, Origins: want.Origins}
 	if info, err := g.store.Info(want.Hash); err == nil {
 		m = info.Manifest
+		if len(m.Origins) == 0 {
+			m.Origins = want.Origins
+		}
 	} else if want.Size < 0 {
 		return nil, fmt.Errorf("%w: %s is not here, and its size is not known (?size=N)", fs.ErrNotExist, want.Hash)
 	}
@@ -87,7 +90,7 @@ func (g *groupFiles) Open(ctx context.Context, want gateway.Want) (gateway.File,
 	}
 	for {
 		for i, f := range open {
-			if st := f.Stats(); st.Complete || st.Holders > 0 {
+			if st := f.Stats(); st.Complete || st.Holders > 0 || st.AtOrigin || st.FromOrigins > 0 {
 				open = append(open[:i:i], open[i+1:]...)
 				return newWebFile(ctx, f), nil
 			}

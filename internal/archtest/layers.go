@@ -62,7 +62,7 @@ var rooms = []room{
 	{path: "posting/...", core: true, knows: []string{"internal/...", "ring", "group", "posting/..."},
 		takes: []string{simpleLRU, xxhash, xcrypto}},
 	{path: "replication/content", core: true, knows: []string{"group"}, takes: []string{blake3}},
-	{path: "replication/...", core: true, knows: []string{"internal/...", "ring", "group", "replication/..."},
+	{path: "replication/...", core: true, knows: []string{"internal/...", "ring", "group/...", "replication/..."},
 		takes: []string{simpleLRU, xxhash, xcrypto, blake3}},
 	{path: "node/store", knows: []string{"replication/content"}},
 	{path: "node/origin", knows: []string{"node/store", "replication/content"}},

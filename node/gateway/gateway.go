@@ -45,6 +45,8 @@ type Want struct {
 	Hash content.Hash
 	Size int64  // -1 if it is not known
 	Name string // "" if it is not known
+
+	Origins []string // web servers that are known to have it
 }
 
 // File is a file that is open.

@@ -62,7 +62,7 @@ func (g *Gateway) getName(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, err)
 		return
 	}
-	g.serve(w, r, Want{Hash: m.Hash, Size: m.Size, Name: m.Name}, cacheNot)
+	g.serve(w, r, Want{Hash: m.Hash, Size: m.Size, Name: m.Name, Origins: m.Origins}, cacheNot)
 }
 
 // serve answers with a file. If it is a directory, the rest of the path is that
@@ -104,14 +104,14 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, want Want, cache
 		if e.Path != inside {
 			continue
 		}
-		name := path.Base(e.Path)
-		in, err := g.open(r, Want{Hash: e.Hash, Size: e.Size, Name: name})
+		m := d.Manifest(i)
+		in, err := g.open(r, Want{Hash: m.Hash, Size: m.Size, Name: m.Name, Origins: m.Origins})
 		if err != nil {
 			g.refuse(w, r, err)
 			return
 		}
 		defer in.Close()
-		g.send(w, r, in, content.Manifest{Name: name, Size: e.Size, MediaType: e.MediaType, Hash: e.Hash})
+		g.send(w, r, in, m)
 		return
 	}
 	fail(w, http.StatusNotFound, "no such file in the directory")

@@ -120,35 +120,39 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Fetch gets blocks of a file, which the store has or for which it has made room
 // (store.Create), from the first of its origins that can give them, trying one
 // after the other. When it returns nil the blocks are there, and perhaps others.
-// The error is ErrNone, or wraps those of the origins; one of the store ends
-// the call at once.
-func (c *Client) Fetch(ctx context.Context, s *store.Store, m content.Manifest, blocks store.Range) error {
+// The error is ErrNone, or wraps those of the origins; one of the store, a
+// StoreError, ends the call at once. got, if it is not nil, is told of blocks
+// that have been written while others are still to come.
+func (c *Client) Fetch(ctx context.Context, s *store.Store, m content.Manifest, blocks store.Range, got func(i int)) error {
 	if len(m.Origins) == 0 {
 		return ErrNone
 	}
 	var errs []error
 	for _, url := range m.Origins {
-		err := c.fetch(ctx, s, m, url, blocks)
-		var ours *storeError
+		err := c.fetch(ctx, s, m, url, blocks, got)
+		var ours *StoreError
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.As(err, &ours):
-			return ours.err
+			return ours
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", url, err))
 	}
 	return errors.Join(errs...)
 }
 
-// storeError is an error that is not the origin's.
-type storeError struct{ err error }
+// StoreError is an error of the store, and not the origin's.
+type StoreError struct{ Err error }
 
-func (e *storeError) Error() string { return e.err.Error() }
+func (e *StoreError) Error() string { return e.Err.Error() }
 
-func (c *Client) fetch(ctx context.Context, s *store.Store, m content.Manifest, url string, blocks store.Range) error {
+// Unwrap returns the store's error.
+func (e *StoreError) Unwrap() error { return e.Err }
+
+func (c *Client) fetch(ctx context.Context, s *store.Store, m content.Manifest, url string, blocks store.Range, got func(i int)) error {
 	blocks.To = min(blocks.To, content.BlocksOf(m.Size))
 	for from := max(blocks.From, 0); from < blocks.To; {
 		// A run of blocks whose hashes are known.
@@ -156,7 +160,7 @@ func (c *Client) fetch(ctx context.Context, s *store.Store, m content.Manifest, 
 		for to < min(blocks.To, from+maxRun) {
 			need, err := s.Need(m.Hash, to)
 			if err != nil {
-				return &storeError{err}
+				return &StoreError{err}
 			}
 			if need > 0 {
 				break
@@ -166,7 +170,7 @@ func (c *Client) fetch(ctx context.Context, s *store.Store, m content.Manifest, 
 		if to == from {
 			return c.whole(ctx, s, m, url)
 		}
-		if err := c.run(ctx, s, m, url, from, to); err != nil {
+		if err := c.run(ctx, s, m, url, from, to, got); err != nil {
 			return err
 		}
 		from = to
@@ -175,7 +179,7 @@ func (c *Client) fetch(ctx context.Context, s *store.Store, m content.Manifest, 
 }
 
 // run fetches blocks whose hashes are known.
-func (c *Client) run(ctx context.Context, s *store.Store, m content.Manifest, url string, from, to int) error {
+func (c *Client) run(ctx context.Context, s *store.Store, m content.Manifest, url string, from, to int, got func(i int)) error {
 	first, end := int64(from)*content.BlockSize, min(int64(to)*content.BlockSize, m.Size)
 	body, err := c.get(ctx, url, first, end, m.Size)
 	if err != nil {
@@ -191,7 +195,10 @@ func (c *Client) run(ctx context.Context, s *store.Store, m content.Manifest, ur
 		if err := s.WriteBlock(m.Hash, i, block, nil); errors.Is(err, store.ErrInvalid) {
 			return fmt.Errorf("%w: %w", ErrBad, err)
 		} else if err != nil {
-			return &storeError{err}
+			return &StoreError{err}
+		}
+		if got != nil {
+			got(i)
 		}
 	}
 	return nil
@@ -212,7 +219,7 @@ func (c *Client) whole(ctx context.Context, s *store.Store, m content.Manifest, 
 	case source.err != nil || errors.Is(err, store.ErrInvalid) || errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %w", ErrBad, err)
 	}
-	return &storeError{err}
+	return &StoreError{err}
 }
 
 // source remembers that reading failed.

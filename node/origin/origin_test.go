@@ -101,7 +101,7 @@ func TestRanges(t *testing.T) {
 	s, m := fetching(t, data, 100, web.server.URL+"/x") // all hashes, every other block
 	c := New(Options{Private: true})
 	defer c.Close()
-	if err := c.Fetch(ctx, s, m, store.Range{From: 3, To: 6}); err != nil {
+	if err := c.Fetch(ctx, s, m, store.Range{From: 3, To: 6}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := web.asked(); got != "bytes=196608-393215" {
@@ -110,7 +110,7 @@ func TestRanges(t *testing.T) {
 	if got := have(t, s, m.Hash); !strings.HasPrefix(got, "[{0 1} {2 7} {8 9}") {
 		t.Errorf("have %s", got)
 	}
-	if err := c.Fetch(ctx, s, m, store.Range{From: 0, To: 1 << 30}); err != nil {
+	if err := c.Fetch(ctx, s, m, store.Range{From: 0, To: 1 << 30}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(web.asked(), "bytes="); got != 4 { // 64 blocks at once
@@ -128,7 +128,7 @@ func TestWhole(t *testing.T) {
 	wrong := newSite(t, append(bytes.Clone(data[:len(data)-1]), 'x'), nil)
 	s, m := fetching(t, data, 1, wrong.server.URL, web.server.URL)
 	c := New(Options{Private: true})
-	if err := c.Fetch(ctx, s, m, store.Range{From: 4, To: 5}); err != nil {
+	if err := c.Fetch(ctx, s, m, store.Range{From: 4, To: 5}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := wrong.asked()+web.asked(), ""; got != want {
@@ -195,7 +195,7 @@ func TestBadServers(t *testing.T) {
 				}
 				client := New(Options{Private: true, Timeout: timeout})
 				defer client.Close()
-				err := client.Fetch(ctx, s, m, store.Range{From: 1, To: 4})
+				err := client.Fetch(ctx, s, m, store.Range{From: 1, To: 4}, nil)
 				if c.want == errAny && err == nil || c.want != errAny && !errors.Is(err, c.want) {
 					if name != "silent" || err == nil { // whose time may be over before it answers
 						t.Errorf("got %v, want %v", err, c.want)
@@ -214,22 +214,22 @@ var errAny = errors.New("any error")
 func TestNoOrigin(t *testing.T) {
 	data := randomData(100)
 	s, m := fetching(t, data, 0)
-	if err := New(Options{}).Fetch(ctx, s, m, store.Range{From: 0, To: 1}); !errors.Is(err, ErrNone) {
+	if err := New(Options{}).Fetch(ctx, s, m, store.Range{From: 0, To: 1}, nil); !errors.Is(err, ErrNone) {
 		t.Error(err)
 	}
 	web := newSite(t, data, nil)
 	m.Origins = []string{web.server.URL}
-	if err := New(Options{}).Fetch(ctx, s, m, store.Range{From: 0, To: 1}); !errors.Is(err, ErrPrivate) || web.asked() != "" {
+	if err := New(Options{}).Fetch(ctx, s, m, store.Range{From: 0, To: 1}, nil); !errors.Is(err, ErrPrivate) || web.asked() != "" {
 		t.Errorf("loopback: %v", err)
 	}
 	s.Close()
-	if err := New(Options{Private: true}).Fetch(ctx, s, m, store.Range{From: 0, To: 1}); !errors.Is(err, store.ErrClosed) {
+	if err := New(Options{Private: true}).Fetch(ctx, s, m, store.Range{From: 0, To: 1}, nil); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("the store's own error: %v", err)
 	}
 	over, cancel := context.WithCancel(ctx)
 	cancel()
 	s, m = fetching(t, data, 0, web.server.URL)
-	if err := New(Options{Private: true}).Fetch(over, s, m, store.Range{From: 0, To: 1}); !errors.Is(err, context.Canceled) {
+	if err := New(Options{Private: true}).Fetch(over, s, m, store.Range{From: 0, To: 1}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package content
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -41,6 +42,19 @@ func (d *Directory) Size() (n int64) {
 		n += d.Entries[i].Size
 	}
 	return n
+}
+
+// Manifest returns what the directory says of a file in it.
+func (d *Directory) Manifest(i int) Manifest {
+	e := &d.Entries[i]
+	m := Manifest{Name: path.Base(e.Path), Size: e.Size, MediaType: e.MediaType, Hash: e.Hash}
+	for _, o := range d.Origins {
+		m.Origins = append(m.Origins, string(appendEscaped([]byte(o), e.Path)))
+		if m.Check() != nil { // too long
+			m.Origins = m.Origins[:len(m.Origins)-1]
+		}
+	}
+	return m
 }
 
 // Check returns an error if the directory breaks a limit, is not sorted, or has

@@ -31,11 +31,12 @@ type Link struct {
 	MediaType   string   // "" if it is not known; DirectoryType for a directory
 	Group       string   // the groupspec, "" if the reader knows the group
 	Introducers []string // rtmfp://HOST or rtmfp://HOST:PORT
+	Origins     []string // see Manifest.Origins
 }
 
 // Manifest returns what the link says of the file.
 func (l *Link) Manifest() Manifest {
-	return Manifest{Name: l.Name, Size: l.Size, MediaType: l.MediaType, Hash: l.Hash}
+	return Manifest{Name: l.Name, Size: l.Size, MediaType: l.MediaType, Hash: l.Hash, Origins: l.Origins}
 }
 
 // Check returns an error, which wraps ErrLink, if no link can say this.
@@ -85,6 +86,9 @@ func (l *Link) Text() (string, error) {
 	for _, url := range l.Introducers {
 		b = appendEscaped(append(b, "&via="...), url)
 	}
+	for _, url := range l.Origins {
+		b = appendEscaped(append(b, "&origin="...), url)
+	}
 	if len(b) > MaxLink {
 		return "", fmt.Errorf("%w: %d characters, more than %d", ErrLink, len(b), MaxLink)
 	}
@@ -130,7 +134,7 @@ func ParseLink(text string) (*Link, error) {
 		if !ok || value == "" {
 			return bad("%q has no value; a part was lost, copy it again", clip(param))
 		}
-		if seen[key] && key != "via" {
+		if seen[key] && key != "via" && key != "origin" {
 			return bad("%s is there twice", clip(key))
 		}
 		seen[key] = true
@@ -159,6 +163,11 @@ func ParseLink(text string) (*Link, error) {
 				return bad("more than %d introducers", MaxIntroducers)
 			}
 			l.Introducers = append(l.Introducers, value)
+		case "origin":
+			if len(l.Origins) == MaxOrigins {
+				return bad("more than %d origins", MaxOrigins)
+			}
+			l.Origins = append(l.Origins, value)
 		default:
 			return bad("this program does not know %q; a newer one may", clip(key))
 		}

@@ -15,12 +15,13 @@ func link(t testing.TB) *Link {
 		t.Fatal(err)
 	}
 	return &Link{Hash: helloHash, Size: 5, Name: "my talk & more.mp4", MediaType: "video/mp4", Group: spec.String(),
-		Introducers: []string{"rtmfp://seed.example.org", "rtmfp://[2001:db8::1]:1936"}}
+		Introducers: []string{"rtmfp://seed.example.org", "rtmfp://[2001:db8::1]:1936"}, Origins: []string{"https://example.org/a?b=%20&c", "http://x/"}}
 }
 
 func TestLink(t *testing.T) {
 	const want = "rtmfp-file:ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f?size=5&name=my%20talk%20%26%20more.mp4" +
-		"&type=video/mp4&group=G:010200060e7061727479027f0200&via=rtmfp://seed.example.org&via=rtmfp://%5B2001:db8::1%5D:1936"
+		"&type=video/mp4&group=G:010200060e7061727479027f0200&via=rtmfp://seed.example.org&via=rtmfp://%5B2001:db8::1%5D:1936" +
+		"&origin=https://example.org/a%3Fb%3D%2520%26c&origin=http://x/"
 	l := link(t)
 	text, err := l.Text()
 	if err != nil {
@@ -31,7 +32,7 @@ func TestLink(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	shuffled := "  <RTMFP-FILE:" + strings.ToUpper(helloHash.String()) + "?via=rtmfp://seed.example.org&name=my%20talk%20%26%20more.mp4" +
-		"&via=rtmfp://[2001:db8::1]:1936&group=" + strings.Replace(strings.ToUpper(group), "G:", "g:", 1) + "&type=video%2Fmp4&size=5>\n"
+		"&via=rtmfp://[2001:db8::1]:1936&group=" + strings.Replace(strings.ToUpper(group), "G:", "g:", 1) + "&type=video%2Fmp4&origin=https%3A//example.org/a%3Fb%3D%2520%26c&size=5&origin=http://x/>\n"
 	for _, given := range []string{text, shuffled} {
 		got, err := ParseLink(given)
 		if err != nil {
@@ -71,6 +72,9 @@ func TestLinkErrors(t *testing.T) {
 		{base + "?size=5&name=x&via=rtmfp://x:0", "introducer"},
 		{base + "?size=5&name=x&via=rtmfp://[::1", "introducer"},
 		{base + "?size=5&name=x" + strings.Repeat("&via=rtmfp://x", 9), "introducers"},
+		{base + "?size=5&name=x&origin=ftp://x", "http"},
+		{base + "?size=5&name=x&origin=http://u@x", "user name"},
+		{base + "?size=5&name=x" + strings.Repeat("&origin=http://x", 5), "origins"},
 		{text + strings.Repeat("x", MaxLink), "no more than"},
 	} {
 		l, err := ParseLink(c.text)
@@ -83,6 +87,7 @@ func TestLinkErrors(t *testing.T) {
 		"size":       func(l *Link) { l.Size = -1 },
 		"group":      func(l *Link) { l.Group = "party" },
 		"group case": func(l *Link) { l.Group = "g" + l.Group[1:] },
+		"origin":     func(l *Link) { l.Origins = []string{"x"} },
 		"introducer": func(l *Link) { l.Introducers = []string{"rtmfp://a b"} },
 	} {
 		l := link(t)

@@ -3,6 +3,7 @@ package content
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -210,4 +211,18 @@ func FuzzCleanName(f *testing.F) {
 			t.Fatalf("%q cleaned to %q", name, clean)
 		}
 	})
+}
+
+// A file of a directory is at the directory's origins and its path, escaped.
+func TestDirectoryManifest(t *testing.T) {
+	d := Directory{Entries: []Entry{{Path: "more/b c#é.bin", Size: 5, MediaType: "a/b", Hash: helloHash}},
+		Origins: []string{"https://example.org/x/", "http://" + strings.Repeat("x", MaxOrigin-10) + "/"}}
+	m := d.Manifest(0)
+	want := Manifest{Name: "b c#é.bin", Size: 5, MediaType: "a/b", Hash: helloHash, Origins: []string{"https://example.org/x/more/b%20c%23%C3%A9.bin"}}
+	if !reflect.DeepEqual(m, want) {
+		t.Errorf("got %+v, want %+v", m, want)
+	}
+	if err := m.Check(); err != nil {
+		t.Error(err)
+	}
 }

@@ -104,7 +104,7 @@ var inGroup = []Mistake{
 		Name: "parting-always-granted",
 		Why:  "a request to part is granted by those who need the link",
 		File: "group/choice.go",
-		Old:  "if !l.up || l.member.wanted || len(g.neighbors) <= g.wanted {",
+		Old:  "if !l.up || l.member.wanted || g.holds(l) || len(g.neighbors) <= g.wanted {",
 		New:  "if !l.up {",
 	},
 	{
