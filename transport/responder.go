@@ -156,14 +156,11 @@ func (e *Endpoint) handleIIKeying(now clock.Time, from netip.AddrPort, c wire.II
 }
 
 func idOfKeying(c wire.IIKeying) (id keyingID) {
-	h := sha256.New()
-	var n [8]byte
-	binary.BigEndian.PutUint32(n[:], c.SessionID)
-	binary.BigEndian.PutUint32(n[4:], uint32(len(c.Certificate)))
-	h.Write(n[:])
-	h.Write(c.Certificate)
-	h.Write(c.SKIC)
-	copy(id[:], h.Sum(nil))
+	var room [256]byte // enough for most
+	b := binary.BigEndian.AppendUint32(room[:0], c.SessionID)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(c.Certificate)))
+	sum := sha256.Sum256(append(append(b, c.Certificate...), c.SKIC...))
+	copy(id[:], sum[:])
 	return id
 }
 

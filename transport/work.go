@@ -59,11 +59,17 @@ func (w *Work) Run() {
 		c.SKRC, w.keys, w.err = w.identity.RespondSigned(w.seed, w.far, w.offer.SKIC, w.offer.Signed, w.offer.Signature, w.policy)
 		if w.err == nil {
 			w.extensions = crypto.AgreedExtensions(w.offer.SKIC, c.SKRC)
-			c.Signature = w.identity.SignRIKeying(w.far, c.AppendSigned(nil, w.offer.SKIC))
-			w.keying = c.Append(nil)
+			if w.identity.Signs() {
+				c.Signature = w.identity.SignRIKeying(w.far, c.AppendSigned(nil, w.offer.SKIC))
+			}
+			w.keying = c.Append(make([]byte, 0, len(c.SKRC)+len(c.Signature)+keyingHead))
 		}
 	}
 }
+
+// keyingHead is more than an RIKeying has beside its component and its signature,
+// in bytes.
+const keyingHead = 16
 
 // sign makes the IIKeying.
 func (w *Work) sign() {

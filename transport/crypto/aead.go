@@ -2,7 +2,6 @@ package crypto
 
 import (
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
 )
@@ -47,7 +46,9 @@ type aeadCipher struct {
 // wake returns the cipher, which it makes if it is not there.
 func (d *aeadDirection) wake(s Suite) *aeadCipher {
 	if d.cipher == nil {
-		key := expandSecret(d.secret[:], labelKey, s.keySize()+aeadNonceSize)
+		var room [expandMost]byte
+		key := room[:s.keySize()+aeadNonceSize]
+		expandSecret(key, d.secret[:], labelKey)
 		d.cipher = &aeadCipher{aead: s.newAEAD(key[:s.keySize()]), iv: [aeadNonceSize]byte(key[s.keySize():])}
 	}
 	return d.cipher
@@ -63,17 +64,9 @@ func (c *aeadCipher) nonceFor(number uint64) []byte {
 }
 
 // successor returns the direction under the keys of the next generation.
-func (d *aeadDirection) successor() aeadDirection {
-	return aeadDirection{secret: [sha256.Size]byte(expandSecret(d.secret[:], labelUpdate, sha256.Size))}
-}
-
-// expandSecret is HKDF-Expand with SHA-256.
-func expandSecret(secret []byte, label string, size int) []byte {
-	out, err := hkdf.Expand(sha256.New, secret, label, size)
-	if err != nil {
-		panic("BUG: crypto: HKDF: " + err.Error()) // only a FIPS policy on key sizes can
-	}
-	return out
+func (d *aeadDirection) successor() (next aeadDirection) {
+	expandSecret(next.secret[:], d.secret[:], labelUpdate)
+	return next
 }
 
 // aeadKeys protect packets with an AEAD:

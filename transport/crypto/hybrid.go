@@ -28,7 +28,9 @@ const (
 // newKEM makes the initiator's decapsulation key. The half of the handshake's
 // randomness that X25519 leaves is stretched to the 64 bytes that it takes.
 func newKEM(seed *Seed) (*mlkem.DecapsulationKey768, error) {
-	key, err := mlkem.NewDecapsulationKey768(expandSecret(seed[x25519Size:], labelKEMSeed, mlkem.SeedSize))
+	var d [mlkem.SeedSize]byte
+	expandSecret(d[:], seed[x25519Size:], labelKEMSeed)
+	key, err := mlkem.NewDecapsulationKey768(d[:])
 	if err != nil {
 		return nil, fmt.Errorf("crypto: making an ML-KEM key: %w", err)
 	}

@@ -7,6 +7,10 @@ import (
 	"rtmfp/internal/element"
 )
 
+// componentSize is more than a modern keying component takes without ML-KEM, in
+// bytes.
+const componentSize = 64
+
 // modernInitiation is what an initiator remembers of its offer.
 type modernInitiation struct {
 	ephemeral *x25519Key
@@ -81,7 +85,7 @@ func (id *Identity) respondModern(seed *Seed, far *Certificate, c component, ski
 	if err != nil {
 		return nil, nil, err
 	}
-	skrc = appendGroupKey(nil, keyEphemeral, GroupX25519, e.public[:])
+	skrc = appendGroupKey(make([]byte, 0, componentSize), keyEphemeral, GroupX25519, e.public[:])
 	skrc = element.AppendOptionVLU(skrc, keyAEAD, uint64(suite))
 	hybrid := c.kem != nil && p.Hybrid != HybridOff
 	if hybrid {

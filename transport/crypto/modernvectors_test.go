@@ -153,7 +153,8 @@ var vectorPackets = [2][]byte{[]byte("\x09\x12\x34\x01\x00\x05hello"), []byte("\
 // keysOf puts the key and the IV with which an end seals.
 func (w *vectorWriter) keysOf(who string, k *SessionKeys) {
 	a := k.packets.(*aeadKeys)
-	key := expandSecret(a.send.secret[:], labelKey, a.cipher.keySize()+aeadNonceSize)
+	key := make([]byte, a.cipher.keySize()+aeadNonceSize)
+	expandSecret(key, a.send.secret[:], labelKey)
 	w.put(who+" key", key[:a.cipher.keySize()])
 	w.put(who+" iv", key[a.cipher.keySize():])
 }

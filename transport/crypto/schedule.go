@@ -1,9 +1,6 @@
 package crypto
 
-import (
-	"crypto/hkdf"
-	"crypto/sha256"
-)
+import "crypto/sha256"
 
 // Strings of the modern key schedule (docs/crypto.md).
 const (
@@ -38,10 +35,7 @@ func transcriptOf(initiator, responder *Certificate, skic, skrc []byte) [sha256.
 // transcript, so that a change of anything that was said by anybody in between
 // gives the two ends different keys.
 func modernSchedule(secrets []byte, transcript [sha256.Size]byte) (s schedule) {
-	master, err := hkdf.Extract(sha256.New, secrets, transcript[:])
-	if err != nil {
-		panic("BUG: crypto: HKDF: " + err.Error()) // only a FIPS policy on key sizes can
-	}
+	master := hmacSum(transcript[:], secrets) // HKDF-Extract
 	for _, out := range [...]struct {
 		label string
 		to    *[sha256.Size]byte
@@ -51,7 +45,7 @@ func modernSchedule(secrets []byte, transcript [sha256.Size]byte) (s schedule) {
 		{labelResponderSecret, &s.responderSecret},
 		{labelResponderNonce, &s.responderNonce},
 	} {
-		copy(out.to[:], expandSecret(master, out.label, sha256.Size))
+		expandSecret(out.to[:], master[:], out.label)
 	}
 	return s
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,7 +76,7 @@ func Start(conn *udp.Conn, core Core, afterTurn func(now clock.Time)) *Driver {
 	d := &Driver{
 		core: core, conn: conn, start: time.Now(), afterTurn: afterTurn,
 		commands: make(chan func(clock.Time)),
-		inboxes:  make(chan inbox, inboxesInFlight),
+		inboxes:  make(chan inbox, inboxesInFlight+1), // and the error that ends reading
 		spent:    make(chan *udp.Inbox, inboxesInFlight),
 		work:     make(chan *transport.Work, workQueue),
 		worked:   make(chan *transport.Work, workQueue),
@@ -142,8 +143,8 @@ func (d *Driver) run() {
 		})
 	}
 	d.loop()
+	close(d.spent) // the reader may wait for one, and the socket for the reader
 	d.conn.Close()
-	close(d.spent)
 	close(d.work)
 	go func() { // a worker must not wait for a loop that has gone
 		for range d.worked {
@@ -160,16 +161,12 @@ func workers() int { return min(max(runtime.GOMAXPROCS(0)-1, 1), 4) }
 
 // read fills inboxes until the socket is closed.
 func (d *Driver) read() {
-	for made := 0; ; {
-		in := d.empty(&made)
-		if in == nil {
-			return
-		}
-		packets, err := d.conn.Read(in)
-		d.inboxes <- inbox{in, packets, err} // has room for all that there are
-		if err != nil {
-			return
-		}
+	made := 0
+	err := d.conn.Receive(func() *udp.Inbox { return d.empty(&made) }, func(in *udp.Inbox, packets []udp.Packet) {
+		d.inboxes <- inbox{memory: in, packets: packets} // has room for all that there are
+	})
+	if err != nil {
+		d.inboxes <- inbox{err: err}
 	}
 }
 
@@ -240,15 +237,12 @@ func (d *Driver) dispatchWork() {
 	for w, ok := d.core.NextWork(); ok; w, ok = d.core.NextWork() {
 		d.pending = append(d.pending, w)
 	}
-	for len(d.pending) > 0 {
-		select {
-		case d.work <- d.pending[0]:
-			d.pending = d.pending[1:]
-		default:
-			return // FinishWork of an earlier one brings us back
-		}
+	given := 0
+	for given < len(d.pending) && len(d.work) < cap(d.work) { // or FinishWork of an earlier one brings us back
+		d.work <- d.pending[given]
+		given++
 	}
-	d.pending = nil
+	d.pending = slices.Delete(d.pending, 0, given)
 }
 
 // transmit sends everything that the core has to send.

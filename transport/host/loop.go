@@ -167,6 +167,9 @@ func (l *loop) flowOpen(now clock.Time, core *transport.RecvFlow) {
 		return
 	}
 	core.User = f
+	if s.recv == nil {
+		s.recv = map[*RecvFlow]struct{}{}
+	}
 	s.recv[f] = struct{}{}
 	core.Accept(now, true)
 }

@@ -54,18 +54,15 @@ type Session struct {
 
 	// The loop's own.
 	core    *transport.Session
-	send    map[*SendFlow]struct{}
-	recv    map[*RecvFlow]struct{}
+	send    map[*SendFlow]struct{} // nil before the first
+	recv    map[*RecvFlow]struct{} // likewise
 	isOpen  bool
 	dialers int      // that wait for it to be open
 	other   *Session // the one that remains, if this was a duplicate
 }
 
 func newSession(h *Host, core *transport.Session) *Session {
-	return &Session{
-		h: h, core: core, done: make(chan struct{}), open: make(chan struct{}),
-		send: map[*SendFlow]struct{}{}, recv: map[*RecvFlow]struct{}{},
-	}
+	return &Session{h: h, core: core, done: make(chan struct{}), open: make(chan struct{})}
 }
 
 // Peer returns the far end's name.
@@ -140,6 +137,9 @@ func (s *Session) OpenFlow(o FlowOptions) (*SendFlow, error) {
 	if e := s.do(func(now clock.Time) {
 		if f.core, err = s.core.OpenFlow(now, opts); err == nil {
 			f.core.User = f
+			if s.send == nil {
+				s.send = map[*SendFlow]struct{}{}
+			}
 			s.send[f] = struct{}{}
 		}
 	}); e != nil {

@@ -136,6 +136,24 @@ func (c *Conn) Read(in *Inbox) ([]Packet, error) {
 	return c.readOne(in)
 }
 
+// Receive is Read over and over, for a little less: it has inbox give what to
+// fill next, and take get what was received, of which the same holds as of Read.
+// It ends with nil when there is something to read and inbox gives nil, else with
+// the error of Read. Close waits until neither function is being called.
+func (c *Conn) Receive(inbox func() *Inbox, take func(*Inbox, []Packet)) error {
+	if c.batched {
+		return c.receiveBatches(inbox, take)
+	}
+	for in := inbox(); in != nil; in = inbox() {
+		packets, err := c.readOne(in)
+		if err != nil {
+			return err
+		}
+		take(in, packets)
+	}
+	return nil
+}
+
 // Write sends every datagram of the batches, in order. A datagram that can't be
 // sent (no route, refused, too long, no room) is lost as if the network had
 // lost it, and counted. The only error is that of a closed socket,

@@ -73,19 +73,19 @@ func (r *receiveSlots) reset(i int) {
 
 func (r *recvCall) init(c *Conn) {
 	r.fn = func(fd uintptr) bool {
-		s := r.slots
-		for {
-			// quietly: see quietBytes
-			n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd,
-				uintptr(unsafe.Pointer(&s.msgs[0])), uintptr(len(s.msgs)), unix.MSG_DONTWAIT, 0, 0)
-			switch errno {
-			case unix.EAGAIN:
-				return false
-			case unix.EINTR:
-				continue
-			}
-			r.n, r.errno = int(n), errno
-			return true
+		r.n, r.errno = r.slots.receive(fd)
+		return r.errno != unix.EAGAIN
+	}
+}
+
+// receive makes the system call.
+func (r *receiveSlots) receive(fd uintptr) (n int, errno syscall.Errno) {
+	for {
+		// quietly: see quietBytes
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd,
+			uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(len(r.msgs)), unix.MSG_DONTWAIT, 0, 0)
+		if errno != unix.EINTR {
+			return int(n), errno
 		}
 	}
 }
@@ -115,6 +115,53 @@ func (c *Conn) readBatch(in *Inbox) ([]Packet, error) {
 			return packets, nil
 		}
 	}
+}
+
+// receiveBatches is Receive. All of it is one call of RawConn.Read, and so no
+// word of the runtime's poller is ever lost: it tells of each datagram that comes
+// after one was read, but forgets what it has told when a new Read begins, which
+// therefore has to look once more for what may have come in between. For a node
+// that is woken by each datagram of a handshake that is every second system
+// call. A call that did not fill all messages has left none.
+func (c *Conn) receiveBatches(inbox func() *Inbox, take func(*Inbox, []Packet)) error {
+	var in *Inbox
+	var failure error
+	failures := 0
+	err := c.platform.raw.Read(func(fd uintptr) bool {
+		for {
+			if in == nil {
+				if in = inbox(); in == nil {
+					return true
+				}
+			}
+			n, errno := in.slots.receive(fd)
+			switch {
+			case errno == unix.EAGAIN:
+				return false
+			case errno != 0:
+				c.counters.readErrors.Add(1)
+				if failures++; failures > maxReadErrors {
+					failure = &net.OpError{Op: "read", Net: "udp", Err: errno}
+					return true
+				}
+				continue
+			}
+			failures = 0
+			c.counters.readCalls.Add(1)
+			all := n < len(in.slots.msgs)
+			if packets := c.collect(in, n); len(packets) > 0 {
+				take(in, packets)
+				in = nil
+			}
+			if all {
+				return false
+			}
+		}
+	})
+	if errors.Is(err, net.ErrClosed) {
+		return net.ErrClosed
+	}
+	return errors.Join(err, failure)
 }
 
 // collect turns the first n messages of the slots into packets.

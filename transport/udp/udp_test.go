@@ -305,6 +305,64 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// Two that receive all the time, and answer what came when all of it has, never
+// wait for something that is there; the deadline of the sockets tells.
+func TestReceive(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			const rounds = 1000
+			ends := [2]*Conn{open(t, "127.0.0.1:0", k.options, k.portable), open(t, "127.0.0.1:0", k.options, k.portable)}
+			count := func(round int) int { return 1 + round*round%23 } // datagrams, more than one call takes now and then
+			send := func(c *Conn, to netip.AddrPort, round int) {
+				data := bytes.Repeat([]byte{byte(round)}, 100*count(round))
+				if err := c.Write([]Batch{{To: to, Data: data, Segment: 100}}); err != nil {
+					t.Error(err)
+				}
+			}
+			ended, done := make(chan error, len(ends)), make(chan struct{})
+			for i, c := range ends {
+				to := ends[1-i].LocalAddr()
+				round, got := i, 0 // of what comes
+				inbox := c.NewInbox()
+				go func() {
+					ended <- c.Receive(func() *Inbox { return inbox }, func(in *Inbox, packets []Packet) {
+						for j := range packets {
+							for d := packets[j].Next(); d != nil; d = packets[j].Next() {
+								if got++; len(d) != 100 || d[99] != byte(round) {
+									t.Errorf("round %d: %d bytes of round %d", round, len(d), d[0])
+								}
+							}
+						}
+						switch {
+						case got < count(round):
+						case round == rounds:
+							close(done)
+						default:
+							got = 0
+							send(c, to, round+1)
+							round += 2
+						}
+					})
+				}()
+			}
+			send(ends[1], ends[0].LocalAddr(), 0)
+			select {
+			case <-done:
+			case err := <-ended:
+				t.Fatal(err)
+			}
+			for _, c := range ends {
+				c.Close()
+			}
+			for range ends {
+				if err := <-ended; !errors.Is(err, net.ErrClosed) {
+					t.Errorf("after Close: got %v, want net.ErrClosed", err)
+				}
+			}
+		})
+	}
+}
+
 // Both directions of a socket run at once, beside those who look at its
 // figures; the race detector watches.
 func TestBothDirections(t *testing.T) {
