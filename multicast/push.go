@@ -180,7 +180,7 @@ func (st *stream) affordable() bool {
 	if limit == 0 {
 		return true
 	}
-	return st.s.uploadNeeded()+st.meter.rate/numSlices <= limit-limit/8
+	return st.s.UploadNeeded()+st.s.reserved+st.meter.rate/numSlices <= limit-limit/8
 }
 
 // shed asks a child to find another parent for one slice, if all streams
@@ -188,7 +188,7 @@ func (st *stream) affordable() bool {
 // before the rate of a stream was known, or has grown since.
 func (st *stream) shed(now clock.Time) {
 	limit := uint64(st.s.cfg.UploadLimit)
-	if limit == 0 || st.s.uploadNeeded() <= limit-limit/16 {
+	if limit == 0 || st.s.UploadNeeded()+st.s.reserved <= limit-limit/16 {
 		return
 	}
 	var p *peer
@@ -211,8 +211,11 @@ func (st *stream) shed(now clock.Time) {
 	st.refuse(now, p, bit)
 }
 
-// uploadNeeded is what all children of all streams take, in bytes per second.
-func (s *Service) uploadNeeded() uint64 {
+// SetReserved tells what of the upload limit others need, in bytes per second.
+func (s *Service) SetReserved(n uint64) { s.reserved = n }
+
+// UploadNeeded is what all children of all streams take, in bytes per second.
+func (s *Service) UploadNeeded() uint64 {
 	used := uint64(0)
 	for _, st := range s.streams {
 		kept := 0

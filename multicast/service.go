@@ -44,6 +44,7 @@ type Service struct {
 	counters Counters
 	scratch  []byte // for messages on their way out
 	upload   allowance
+	reserved uint64 // of the upload limit, by others
 
 	neighbors []*neighbor // in the order in which they came
 	byLink    map[group.LinkID]*neighbor

@@ -38,10 +38,12 @@ type Config struct {
 	// only those that it plays itself.
 	RelayAll bool
 
-	// UploadLimit bounds the rate of stream payload that the node sends in a
-	// group, in bytes per second, and that of objects likewise. Default 0, no
+	// UploadLimit bounds what the node sends, in bytes per second of UDP payload,
+	// over all groups. It relays no more streams than fit, and objects, files
+	// among them, get what streams and everything else leave. DownloadLimit is the
+	// same for what comes: streams are taken whatever they need. Default 0, no
 	// limit.
-	UploadLimit int
+	UploadLimit, DownloadLimit int
 
 	// AllowLegacy admits the plain RFC 7425 crypto of old peers: 1024- and
 	// 2048-bit Diffie-Hellman, AES-128-CBC. Default: modern crypto only.

@@ -13,6 +13,7 @@ import (
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/internal/rare"
+	"rtmfp/replication"
 	"rtmfp/transport"
 	"rtmfp/transport/crypto"
 )
@@ -23,8 +24,12 @@ type CoreConfig struct {
 	Rand        io.Reader // every random number comes from here: crypto/rand, or seeded
 	Introduce   bool
 	RelayAll    bool
-	UploadLimit int // bytes per second, 0 = none
 	AllowLegacy bool
+
+	// UploadLimit and DownloadLimit bound what the node sends and takes in all
+	// groups together, in bytes per second, 0 = none: streams and everything else
+	// first, objects as far as that leaves room.
+	UploadLimit, DownloadLimit int
 
 	// UnixMilli is the wall-clock time of instant zero, in milliseconds since
 	// 1970: what is signed carries it.
@@ -74,6 +79,9 @@ type Core struct {
 	counters Counters
 
 	beacon *lan.Beacon // nil: it does not look for others on the local network
+
+	upload, download *replication.Allowance // of all objects, less what else goes by
+	turns            uint                   // of Advance
 
 	bare func(kind uint8) group.Links // in place of the transport, of a BareGroup
 }
@@ -200,7 +208,12 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
-	return &Core{cfg: cfg, ep: ep}, nil
+	return newCore(cfg, ep), nil
+}
+
+func newCore(cfg CoreConfig, ep *transport.Endpoint) *Core {
+	return &Core{cfg: cfg, ep: ep,
+		upload: replication.NewAllowance(cfg.UploadLimit), download: replication.NewAllowance(cfg.DownloadLimit)}
 }
 
 // ID returns the node's peer id.
@@ -214,6 +227,7 @@ func (c *Core) HandleDatagram(now clock.Time, from netip.AddrPort, b []byte) {
 
 // HandleArrival is HandleDatagram for a driver that can tell more of it.
 func (c *Core) HandleArrival(now clock.Time, a transport.Arrival, b []byte) {
+	c.download.Passed(now, len(b))
 	c.ep.HandleArrival(now, a, b)
 	c.route(now)
 }
@@ -232,9 +246,12 @@ func (c *Core) FinishWork(now clock.Time, w *transport.Work) {
 func (c *Core) Advance(now clock.Time) {
 	c.ep.Advance(now)
 	c.route(now)
-	for _, g := range c.groups {
-		g.advance(now)
+	c.turns++
+	for i := range c.groups {
+		// Each in turn is the first to take of what all have together.
+		c.groups[(c.turns+uint(i))%uint(len(c.groups))].advance(now)
 	}
+	c.shareUpload()
 	c.advanceLeaving(now)
 	c.retryBootstraps(now)
 	c.closeOrphans(now)
@@ -242,6 +259,21 @@ func (c *Core) Advance(now clock.Time) {
 		c.beacon.Advance(now)
 	}
 	c.route(now)
+}
+
+// shareUpload tells the streams of each group what those of the others need of
+// the upload limit.
+func (c *Core) shareUpload() {
+	if c.cfg.UploadLimit == 0 || len(c.groups) < 2 {
+		return
+	}
+	all := uint64(0)
+	for _, g := range c.groups {
+		all += g.streams.UploadNeeded()
+	}
+	for _, g := range c.groups {
+		g.streams.SetReserved(all - g.streams.UploadNeeded())
+	}
 }
 
 // Deadline returns the instant at which Advance is wanted next.
@@ -271,7 +303,9 @@ func (c *Core) Deadline() clock.Time {
 // Transmit writes datagrams for one destination into buf; see
 // transport.Endpoint.Transmit. It is called until it returns false.
 func (c *Core) Transmit(now clock.Time, buf []byte) (transport.Batch, bool) {
-	return c.ep.Transmit(now, buf)
+	batch, ok := c.ep.Transmit(now, buf)
+	c.upload.Passed(now, len(batch.B))
+	return batch, ok
 }
 
 // NextEvent returns the oldest event that was not drained yet.

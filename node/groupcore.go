@@ -12,6 +12,7 @@ import (
 	"rtmfp/multicast"
 	"rtmfp/posting"
 	"rtmfp/replication"
+	"rtmfp/replication/content"
 	"rtmfp/replication/sources"
 	"rtmfp/transport"
 )
@@ -141,8 +142,9 @@ func (g *GroupCore) Objects(now clock.Time) *replication.Service {
 		return g.objects
 	}
 	g.objects = replication.New(replication.Config{
-		Rand:        g.core.seededRand(),
-		UploadLimit: g.core.cfg.UploadLimit,
+		Rand:     g.core.seededRand(),
+		Upload:   g.core.upload,
+		Download: g.core.download,
 	}, g.links(flowObjects).(replication.Flows))
 	for n := range g.group.Neighbors() {
 		if n.Features&group.FeatureReplication != 0 && slices.Contains(g.greeted, n.Link) {
@@ -167,6 +169,7 @@ func (g *GroupCore) OpenFile(now clock.Time, hash replication.CollectionID) (*re
 		cfg := sources.Config{Rand: g.core.seededRand(), Self: group.PeerID(g.core.ID())}
 		g.finder = sources.New(cfg, g.group, g.Records(now))
 	}
+	c.SetSize(content.BlockSize)
 	g.finder.Open(now, c)
 	return c, nil
 }
@@ -465,7 +468,7 @@ func (l groupLinks) HangUp(now clock.Time, id group.LinkID) {
 var classOptions = [...]transport.FlowOptions{
 	group.ClassControl: {Priority: 6},
 	group.ClassMedia:   {Priority: 5, TimeCritical: true},
-	group.ClassBulk:    {Priority: 2},
+	group.ClassBulk:    {Priority: 2, Background: true},
 }
 
 func (l groupLinks) OpenFlow(now clock.Time, id group.LinkID, metadata []byte, reply group.RecvID, class group.Class) group.FlowID {

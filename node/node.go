@@ -77,12 +77,13 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	core, err := NewCore(CoreConfig{
-		Identity:    cfg.Identity,
-		Rand:        rand.Reader,
-		Introduce:   cfg.Introduce,
-		RelayAll:    cfg.RelayAll,
-		UploadLimit: cfg.UploadLimit,
-		AllowLegacy: cfg.AllowLegacy,
+		Identity:      cfg.Identity,
+		Rand:          rand.Reader,
+		Introduce:     cfg.Introduce,
+		RelayAll:      cfg.RelayAll,
+		UploadLimit:   cfg.UploadLimit,
+		DownloadLimit: cfg.DownloadLimit,
+		AllowLegacy:   cfg.AllowLegacy,
 	})
 	if err != nil {
 		return nil, err
@@ -98,7 +99,11 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		up:       map[string]bool{},
 	}
 	if cfg.Store != nil && !cfg.NoOrigins {
-		n.origins = origin.New(origin.Options{Private: cfg.PrivateOrigins})
+		o := origin.Options{Private: cfg.PrivateOrigins}
+		if cfg.DownloadLimit > 0 {
+			o.Pace = n.pace
+		}
+		n.origins = origin.New(o)
 	}
 	if cfg.LAN {
 		if n.lan, err = openLAN(conn.LocalAddr()); err != nil {
@@ -150,6 +155,29 @@ func (n *Node) ID() PeerID { return n.id }
 
 // Identity returns the node's identity.
 func (n *Node) Identity() *crypto.Identity { return n.cfg.Identity }
+
+// pace waits until the download limit has room again after bytes that came by
+// another way than the socket.
+func (n *Node) pace(ctx context.Context, bytes int) error {
+	for first := true; ; first = false {
+		var wait time.Duration
+		err := n.do(func(now clock.Time) {
+			d := n.core.download
+			if first {
+				d.Passed(now, bytes)
+			}
+			if !d.Ready(now) {
+				wait = d.When(now).Sub(now)
+			}
+		})
+		if err != nil || wait <= 0 {
+			return err
+		}
+		if !linger(ctx, wait) {
+			return ctx.Err()
+		}
+	}
+}
 
 // Addr returns the UDP address that the node listens on.
 func (n *Node) Addr() netip.AddrPort { return n.conn.LocalAddr() }

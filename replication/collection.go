@@ -130,6 +130,9 @@ func (r Range) check() error {
 // SetStrategy changes what is fetched first from now on.
 func (c *Collection) SetStrategy(strategy Strategy) { c.strategy = strategy }
 
+// SetSize tells how large an object is taken to be before the first has come.
+func (c *Collection) SetSize(n int) { c.size = max(c.size, n) }
+
 // Reader returns where the reader is.
 func (c *Collection) Reader() uint64 { return c.reader }
 

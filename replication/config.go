@@ -32,8 +32,10 @@ type Config struct {
 	Rand *rand.Rand
 
 	// UploadLimit bounds the objects that are sent, in bytes per second;
-	// DownloadLimit those that are asked for. 0: no limit.
+	// DownloadLimit those that are asked for. 0: no limit. Upload and Download,
+	// if they are not nil, are in their place what this Service shares with others.
 	UploadLimit, DownloadLimit int
+	Upload, Download           *Allowance
 
 	// UploadSlots bounds the neighbors that are sent objects at the same time:
 	// the fewer there are, the sooner an object is whole and can be passed on.
@@ -73,7 +75,7 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
-	if c.UploadLimit > 0 {
+	if c.UploadLimit > 0 || c.Upload != nil && c.Upload.Limited() {
 		def(&c.UploadSlots, 4)
 	}
 	def(&c.UploadSlots, 16)

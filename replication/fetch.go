@@ -18,6 +18,7 @@ type ask struct {
 	at      clock.Time
 	size    int // that the object is taken to have
 	stalled bool
+	came    bool
 	next    *ask // for the same object, of another neighbor
 }
 
@@ -64,8 +65,8 @@ func (s *Service) fetch(now clock.Time) {
 	}
 	for _, n := range s.neighbors {
 		for n.serial < n.credit {
-			if !s.down.ready(now) {
-				s.arm(&s.refill, s.down.when(now))
+			if !s.down.Ready(now) {
+				s.arm(&s.refill, s.down.When(now))
 				s.sendBatch(now, n)
 				return
 			}
@@ -229,7 +230,7 @@ func (s *Service) ask(now clock.Time, it *interest, index uint64) {
 	}
 	n.asked = append(n.asked, a)
 	c.free.Remove(Range{index, index + 1})
-	s.down.spend(c.size)
+	s.down.Spend(c.size)
 	s.stats.Asked++
 	if n.batchOf != it.number || n.batchSize == maxBatch {
 		s.sendBatch(now, n)
@@ -272,6 +273,8 @@ func (s *Service) onObject(now clock.Time, n *neighbor, msg []byte) bool {
 	a := n.asked[at]
 	c := a.c
 	s.flows.Hold(now, n.link)
+	s.down.Spend(len(data) - a.size)
+	a.came = true
 	if d := now.Sub(a.at); n.latency == 0 {
 		n.latency = d
 	} else {
@@ -342,6 +345,9 @@ func (it *interest) deny(i uint64, until clock.Time) {
 func (s *Service) unaskOne(now clock.Time, a *ask) {
 	n, c := a.n, a.c
 	s.due -= a.size
+	if !a.came {
+		s.down.Spend(-a.size)
+	}
 	n.asked = slices.DeleteFunc(n.asked, func(x *ask) bool { return x == a })
 	if c.asked[a.index] == a {
 		if a.next != nil {

@@ -127,7 +127,7 @@ func (s *Service) onCancel(n *neighbor, b []byte) bool {
 			if r.serial != serial {
 				return false
 			}
-			delete(s.requests, r.id)
+			s.giveBack(r)
 			s.hungry = true
 			return true
 		}
@@ -258,8 +258,8 @@ func (s *Service) serve(now clock.Time) {
 		if n == nil {
 			break
 		}
-		if !s.up.ready(now) {
-			s.arm(&s.refill, s.up.when(now))
+		if !s.up.Ready(now) {
+			s.arm(&s.refill, s.up.When(now))
 			break
 		}
 		s.handOver(n)
@@ -279,7 +279,7 @@ func (s *Service) handOver(n *neighbor) {
 	s.requests[r.id] = r
 	n.open = append(n.open, r)
 	r.size = r.c.size
-	s.up.spend(r.size)
+	s.up.Spend(r.size)
 	s.emit(Event{Kind: Requested, Collection: r.c, Index: r.index, Request: r.id, Link: n.link, Peer: n.Peer})
 }
 
@@ -415,10 +415,11 @@ func (s *Service) Answer(now clock.Time, id RequestID, data []byte) error {
 		return ErrNoRequest
 	}
 	n := r.n
-	s.up.spend(len(data) - r.size)
+	s.up.Spend(len(data) - r.size)
 	r.c.size = len(data)
 	if n.objects == 0 {
 		if n.objects = s.flows.OpenFlow(now, n.link, metaObjects, n.Session, group.ClassBulk); n.objects == 0 {
+			s.up.Spend(-len(data))
 			return ErrNoRequest
 		}
 		s.byFlow[n.objects] = n
@@ -441,6 +442,7 @@ func (s *Service) Deny(now clock.Time, id RequestID) error {
 	if r == nil {
 		return ErrNoRequest
 	}
+	s.up.Spend(-r.size)
 	s.stats.DeniedOut++
 	s.deny(now, r.n, denyByApplication, r.serial)
 	return nil
@@ -475,10 +477,17 @@ func (s *Service) Receipt(now clock.Time, flow group.FlowID) {
 	}
 }
 
+// giveBack forgets a request that will not be answered, and what was spent for
+// it if the application has it.
+func (s *Service) giveBack(r *request) {
+	delete(s.requests, r.id)
+	s.up.Spend(-r.size)
+}
+
 // dropRequests forgets what a neighbor waits for.
 func (s *Service) dropRequests(n *neighbor) {
 	for _, r := range n.open {
-		delete(s.requests, r.id)
+		s.giveBack(r)
 	}
 	n.unhint(nil, 0)
 	n.serving = serving{}
@@ -491,7 +500,7 @@ func (s *Service) denyAll(now clock.Time, c *Collection) {
 			if r.c != c {
 				return false
 			}
-			delete(s.requests, r.id)
+			s.giveBack(r)
 			s.deny(now, n, denyByApplication, r.serial)
 			return true
 		}

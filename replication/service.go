@@ -3,7 +3,6 @@ package replication
 import (
 	"bytes"
 	"slices"
-	"time"
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
@@ -39,7 +38,7 @@ type Service struct {
 
 	requests    map[RequestID]*request
 	lastRequest RequestID
-	up, down    allowance
+	up, down    *Allowance
 
 	turns  uint64 // of giving credit
 	retry  []retry
@@ -100,17 +99,14 @@ func New(cfg Config, flows Flows) *Service {
 		byLink: map[group.LinkID]*neighbor{}, byRecv: map[group.RecvID]inflow{}, byFlow: map[group.FlowID]*neighbor{},
 		collections: map[CollectionID]*Collection{}, requests: map[RequestID]*request{},
 	}
-	s.SetLimits(0, s.cfg.UploadLimit, s.cfg.DownloadLimit)
+	if s.up = s.cfg.Upload; s.up == nil {
+		s.up = NewAllowance(s.cfg.UploadLimit)
+	}
+	if s.down = s.cfg.Download; s.down == nil {
+		s.down = NewAllowance(s.cfg.DownloadLimit)
+	}
 	s.news.Owner, s.check.Owner, s.refill.Owner = alarmNews, alarmCheck, alarmRefill
 	return s
-}
-
-// SetLimits changes the limits of what is sent and asked for, in bytes per
-// second; 0 is none.
-func (s *Service) SetLimits(now clock.Time, upload, download int) {
-	s.up.set(now, upload)
-	s.down.set(now, download)
-	s.hungry = true
 }
 
 // NeighborUp tells that the group has a new neighbor that offers replication.
@@ -487,44 +483,5 @@ func (s *Service) Deadline() clock.Time {
 func (s *Service) arm(t *clock.Timer[alarm], at clock.Time) {
 	if at < t.When() {
 		s.timers.Set(t, at)
-	}
-}
-
-// allowance is what a limit in bytes per second permits. It may be overdrawn
-// by one object, as the size of one is known when it is there.
-type allowance struct {
-	rate int64
-	left int64 // billionths of a byte
-	at   clock.Time
-}
-
-// allowanceTime is how much may be saved up, as time at the limit.
-const allowanceTime = 50 * time.Millisecond
-
-func (a *allowance) set(now clock.Time, rate int) { *a = allowance{rate: int64(rate), at: now} }
-
-// ready reports whether something may be spent.
-func (a *allowance) ready(now clock.Time) bool {
-	if a.rate == 0 {
-		return true
-	}
-	// What is saved is bounded, and so is the product.
-	elapsed := min(now.Sub(a.at), time.Minute)
-	a.left = min(a.left+a.rate*int64(elapsed), a.rate*int64(allowanceTime))
-	a.at = now
-	return a.left >= 0
-}
-
-// when returns when something may be spent again.
-func (a *allowance) when(now clock.Time) clock.Time {
-	if a.rate == 0 || a.left >= 0 {
-		return now
-	}
-	return now.Add(time.Duration(-a.left/a.rate + 1))
-}
-
-func (a *allowance) spend(n int) {
-	if a.rate != 0 {
-		a.left -= int64(n) * 1e9
 	}
 }

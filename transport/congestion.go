@@ -51,6 +51,7 @@ type bulk struct {
 	delays
 	cubicState
 	backgroundState
+	beside beside
 	mtuSearch
 	rest int64 // of the window's growth, below a byte: in window-ths of a byte
 }
@@ -183,6 +184,11 @@ func (c *congestion) acknowledged(r report) {
 		l.lost(c, r)
 	case r.acked > 0 && !r.naks:
 		l.acked(c, r)
+	}
+	if c.shares(r) {
+		c.spare(r)
+	} else if c.bulk != nil {
+		c.bulk.beside = beside{}
 	}
 	if c.bulk == nil && r.before >= c.window/2 && r.now >= c.criticalUntil {
 		c.bulk = &bulk{}

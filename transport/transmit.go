@@ -245,6 +245,9 @@ func (s *Session) mayTransmit(now clock.Time, f *SendFlow) bool {
 		return false
 	}
 	at := s.pacer.next(now, s.rtt.srtt, c)
+	if f.background && c.bulk != nil && c.bulk.beside.room != 0 && c.outstanding > 0 && c.outstanding+c.mss > c.bulk.beside.room {
+		return false
+	}
 	if c.bulk != nil && !f.critical && (f.background || c.bulk.critical) {
 		at = max(at, c.bulk.pause)
 	}

@@ -31,7 +31,7 @@ type getCmd struct {
 	JSON      bool          `name:"json" help:"Print a JSON object at the end: path, name, size, hash, seconds, received, members."`
 	Link      string        `arg:"" help:"The link, or NAME@PEER-ID of a file that somebody has published in the group."`
 	nodeFlags
-	storeFlags
+	fileFlags
 }
 
 // Help describes the command with examples.

@@ -17,7 +17,7 @@ type runCmd struct {
 	Bootstrap []bootURL    `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin." placeholder:"URL"`
 	Revoke    []revocation `sep:"none" help:"Revocation that \"group revoke\" has printed, or @FILE that holds some, to hold members to. May be repeated." placeholder:"TEXT"`
 	nodeFlags
-	storeFlags
+	fileFlags
 	webFlags
 }
 

@@ -16,16 +16,8 @@ import (
 
 // storeFlags say where files are kept.
 type storeFlags struct {
-	Store          string `help:"Folder that keeps files by hash. One process uses it at a time. Default: rtmfp-node/store in the user's cache folder." placeholder:"DIR"`
-	NoOrigins      bool   `name:"no-origins" help:"Never fetch from the web servers that a link names. Without this, blocks that no member has are fetched there."`
-	PrivateOrigins bool   `name:"private-origins" help:"Also ask web servers at loopback, private, and link-local addresses. Links come from anybody: they could have this node look around in its own network."`
-
+	Store string   `help:"Folder that keeps files by hash. One process uses it at a time. Default: rtmfp-node/store in the user's cache folder." placeholder:"DIR"`
 	Quota byteSize `help:"Most bytes of copies in the store, such as 20G; files that are not pinned make room, those first that were not used for longest. Default: no limit." placeholder:"SIZE"`
-}
-
-// configure tells a node about the store, and how to deal with origins.
-func (f *storeFlags) configure(cfg *node.Config, s *store.Store) {
-	cfg.Store, cfg.NoOrigins, cfg.PrivateOrigins = s, f.NoOrigins, f.PrivateOrigins
 }
 
 // open opens the store.
@@ -64,7 +56,7 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 // shareCmd shares files.
 type shareCmd struct {
 	memberFlags
-	storeFlags
+	fileFlags
 	Name    string   `help:"Name of the file, if it is not to be that on the disk." placeholder:"NAME"`
 	Publish string   `help:"Also let members find the file under this name of this node's, so that \"get NAME@PEER-ID\" has the newest version." placeholder:"NAME"`
 	Origin  []string `sep:"none" help:"An http or https URL that has the same file, for the link's readers. May be repeated." placeholder:"URL"`

@@ -38,6 +38,10 @@ type Options struct {
 	// piece of it. Default 20 s.
 	Timeout time.Duration
 
+	// Pace, if it is not nil, is told of bytes that have come, and returns when
+	// the next ones may.
+	Pace func(ctx context.Context, n int) error
+
 	// Agent is the User-Agent. Default rtmfp-node.
 	Agent string
 }
@@ -263,7 +267,7 @@ func (c *Client) get(ctx context.Context, url string, first, end, size int64) (i
 		resp.Body.Close()
 		return nil, err
 	}
-	body := &patientBody{body: resp.Body, cancel: cancel, timeout: c.opt.Timeout, left: end - first}
+	body := &patientBody{ctx: ctx, pace: c.opt.Pace, body: resp.Body, cancel: cancel, timeout: c.opt.Timeout, left: end - first}
 	body.timer = time.AfterFunc(body.timeout, cancel)
 	body.timer.Stop() // it runs while something is read
 	if part && resp.StatusCode == http.StatusOK && first > 0 {
@@ -309,6 +313,8 @@ func checkAnswer(resp *http.Response, first, end, size int64, part bool) error {
 // patientBody is what of an answer's body was asked for. It ends the answer when
 // the server is silent for too long.
 type patientBody struct {
+	ctx     context.Context
+	pace    func(ctx context.Context, n int) error // nil: none
 	body    io.ReadCloser
 	cancel  context.CancelFunc
 	timer   *time.Timer
@@ -324,6 +330,11 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p[:min(int64(len(p)), b.left)])
 	b.timer.Stop()
 	b.left -= int64(n)
+	if b.pace != nil && n > 0 {
+		if late := b.pace(b.ctx, n); late != nil {
+			return n, late
+		}
+	}
 	if err == io.EOF && b.left > 0 {
 		err = io.ErrUnexpectedEOF
 	}

@@ -245,3 +245,22 @@ func TestPublic(t *testing.T) {
 		}
 	}
 }
+
+// All bytes that come are told to the pace, which can end the fetch.
+func TestPace(t *testing.T) {
+	data := randomData(20*content.BlockSize + 7)
+	web := newSite(t, data, nil)
+	sum := 0
+	c := New(Options{Private: true, Pace: func(_ context.Context, n int) error { sum += n; return nil }})
+	defer c.Close()
+	s, m := fetching(t, data, 0, web.server.URL)
+	if err := c.Fetch(ctx, s, m, store.Range{From: 0, To: 21}, nil); err != nil || sum != len(data) {
+		t.Errorf("%d bytes of %d, %v", sum, len(data), err)
+	}
+	over := errors.New("over")
+	c.opt.Pace = func(context.Context, int) error { return over }
+	s, m = fetching(t, data, 10, web.server.URL)
+	if err := c.Fetch(ctx, s, m, store.Range{From: 1, To: 2}, nil); !errors.Is(err, over) {
+		t.Errorf("the pace's error: %v", err)
+	}
+}
