@@ -34,6 +34,7 @@ const (
 // Limits of failure detection that are not worth a setting.
 const (
 	probeInterval = 400 * time.Millisecond // of pings on a link under suspicion
+	checkAhead    = 3 * time.Second        // how long before its time a silence is looked at
 	confirmTime   = 900 * time.Millisecond // beyond two round trips: silence that proves it
 	certainFor    = time.Second            // whoever was heard of so lately is alive
 	askOthers     = 3                      // members that are asked about a suspect
@@ -56,7 +57,7 @@ func (g *Group) keepFor(l *link) time.Duration {
 // tune passes on what is wanted of a link.
 func (g *Group) tune(now clock.Time, l *link) {
 	if d := g.keepFor(l); d != l.keep {
-		l.keep = d
+		l.keep, l.silentAt = d, 0
 		g.upkeep.SetKeepalive(now, l.id, d)
 	}
 }
@@ -108,11 +109,19 @@ func (g *Group) checkLinks(now clock.Time) {
 	next := clock.Never
 	for i := 0; i < len(g.neighbors); {
 		l := g.neighbors[i]
+		if l.sentAt == 0 && l.suspected == 0 && now.Add(checkAhead) < l.silentAt {
+			// Most links are quiet, and asking each whether it was heard of would be
+			// a fifth of all that a member does.
+			next = earlier(next, l.silentAt)
+			i++
+			continue
+		}
 		heard := max(g.links.LastHeard(l.id), l.upSince)
 		if l.sentAt != 0 && heard >= l.sentAt {
 			l.sentAt = 0
 		}
 		due := heard.Add(g.silence(l))
+		l.silentAt = due
 		if l.sentAt != 0 {
 			due = earlier(due, l.sentAt.Add(g.hopWait(l)))
 		}

@@ -413,20 +413,20 @@ func TestRowHalfDies(t *testing.T) {
 		for range members / 2 {
 			n.kill(n.live[n.rng.IntN(len(n.live))])
 		}
-		f.add("near sets right after, s", n.ringAfter(t, 30*time.Second, 1))
-		f.add("three on either side after, s", n.ringAfter(t, 30*time.Second, ringSide))
+		died := n.now
+		f.add("near sets right after, s", n.ringAfter(t, died, 30*time.Second, 1))
+		f.add("three on either side after, s", n.ringAfter(t, died, 30*time.Second, ringSide))
 		f.add("components beyond the first", float64(len(n.live)-n.largest()))
 	}
 	f.tell()
 	f.atMost("near sets right after, s", 15)
-	f.atMost("three on either side after, s", 10)
+	f.atMost("three on either side after, s", 15)
 	f.atMost("components beyond the first", 0)
 }
 
-// ringAfter runs until every member is linked with so many on either side and
-// returns the seconds since the first call for the present state.
-func (n *simNet) ringAfter(t *testing.T, limit time.Duration, side int) float64 {
-	start := n.now
+// ringAfter runs until every member is linked with so many on either side, and
+// returns the seconds since an instant.
+func (n *simNet) ringAfter(t *testing.T, start clock.Time, limit time.Duration, side int) float64 {
 	for n.now.Sub(start) < limit {
 		if n.wrongRing(side) == 0 {
 			break
@@ -455,8 +455,9 @@ func TestRowPartition(t *testing.T) {
 		for _, x := range n.live {
 			x.island = 0
 		}
-		f.add("one ring after, s", n.ringAfter(t, 60*time.Second, 1))
-		f.add("three on either side after, s", n.ringAfter(t, 60*time.Second, ringSide))
+		mended := n.now
+		f.add("one ring after, s", n.ringAfter(t, mended, 60*time.Second, 1))
+		f.add("three on either side after, s", n.ringAfter(t, mended, 60*time.Second, ringSide))
 		f.add("not in the largest component", float64(len(n.live)-n.largest()))
 		if testing.Verbose() {
 			n.why()

@@ -58,6 +58,7 @@ type link struct {
 	keep      time.Duration
 	suspected clock.Time // it was silent for too long then; 0 if not
 	sentAt    clock.Time // something was sent, and nothing has come since
+	silentAt  clock.Time // if nothing is heard until then, it is silent for too long
 	wantAfter clock.Time
 	deadline  clock.Timer[alarm]
 }
@@ -423,7 +424,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 	g.endChat(l)
 	l.awaiting = false
 	l.table, l.tableAt, l.span, l.settled, l.told = nil, 0, 0, false, false
-	l.suspected, l.sentAt = 0, 0
+	l.suspected, l.sentAt, l.silentAt = 0, 0, 0
 	if l.out != 0 {
 		if l.offers(FeatureBase) && (r == ReasonLeaving || r == ReasonParted || r == ReasonFull) {
 			g.send(now, l.out, appendBye(g.buf[:0], r))
