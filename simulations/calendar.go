@@ -15,8 +15,9 @@ type entry struct {
 	when clock.Time
 	seq  uint64 // among those of one instant
 	ref  uint32 // of a node, a datagram, or a call
-	kind entryKind
+	node uint32 // to which it happens, plus one; 0 if it is nobody's
 	next uint32 // in the bucket, plus one
+	kind entryKind
 }
 
 type entryKind uint8
@@ -78,8 +79,13 @@ func (c *calendar) len() int { return c.n }
 // add puts an entry in. The instant must not be before that of what was taken
 // out last.
 func (c *calendar) add(when clock.Time, kind entryKind, ref uint32) {
+	c.addFor(0, when, kind, ref)
+}
+
+// addFor is add for what happens to a node, which is given by its number plus one.
+func (c *calendar) addFor(node uint32, when clock.Time, kind entryKind, ref uint32) {
 	c.n++
-	c.place(entry{when: when, seq: c.stamp(), ref: ref, kind: kind})
+	c.place(entry{when: when, seq: c.stamp(), ref: ref, node: node, kind: kind})
 }
 
 // stamp returns the place of a new entry among those of its instant.

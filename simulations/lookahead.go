@@ -27,15 +27,19 @@ type stretch struct {
 // plan puts something that is to happen to a node in the calendar.
 func (w *Network) plan(when clock.Time, kind entryKind, ref uint32, n *Node) {
 	s := &w.stretch
+	number := uint32(0)
+	if n != nil {
+		number = uint32(n.number) + 1
+	}
 	if !s.active || when >= s.end {
-		w.calendar.add(when, kind, ref)
+		w.calendar.addFor(number, when, kind, ref)
 		return
 	}
 	if n != s.node {
 		w.breachAt(n, "lookahead", fmt.Sprintf("node %d reaches it within %v, the lookahead is %v", s.node.number, when.Sub(w.now), w.cfg.Lookahead))
 		return
 	}
-	e := entry{when: when, seq: w.calendar.stamp(), ref: ref, kind: kind}
+	e := entry{when: when, seq: w.calendar.stamp(), ref: ref, node: number, kind: kind}
 	i := len(s.own)
 	for i > s.at && e.before(&s.own[i-1]) {
 		i--
@@ -50,8 +54,7 @@ func (w *Network) runStretch(when, end clock.Time) {
 	s.end = min(when.Add(w.cfg.Lookahead), end)
 	s.batch, s.nodes = s.batch[:0], s.nodes[:0]
 	for e, ok := w.calendar.pop(s.end - 1); ok; e, ok = w.calendar.pop(s.end - 1) {
-		n := w.concerned(&e)
-		if n == nil { // it may concern everybody
+		if e.node == 0 { // it may concern everybody
 			if len(s.batch) == 0 {
 				w.now = e.when
 				w.happen(&e)
@@ -61,6 +64,7 @@ func (w *Network) runStretch(when, end clock.Time) {
 			s.end = e.when
 			break
 		}
+		n := w.nodes[e.node-1]
 		e.next = 0
 		s.batch = append(s.batch, e)
 		i := uint32(len(s.batch))
@@ -98,22 +102,6 @@ func (w *Network) runStretch(when, end clock.Time) {
 	}
 	s.active = false
 	w.now = last
-}
-
-// concerned returns the node to which an entry happens, nil if there is more to
-// it.
-func (w *Network) concerned(e *entry) *Node {
-	switch e.kind {
-	case entryWake:
-		return w.nodes[e.ref]
-	case entryDatagram:
-		return w.flights.list[e.ref].to
-	case entryWork:
-		return w.works.list[e.ref].node
-	case entryDo:
-		return w.calls.list[e.ref].node
-	}
-	return nil
 }
 
 // DoAt is Do at the virtual instant when, or now if that is over.

@@ -5,7 +5,6 @@ package clock
 type Timer[T any] struct {
 	Owner T
 	when  Time
-	seq   uint64
 	index int // position in the heap plus one; 0 = not queued
 }
 
@@ -20,8 +19,16 @@ func (t *Timer[T]) When() Time {
 // Queue orders timers by instant, and those of one instant by the order in
 // which they were set, so that a run repeats exactly. The zero Queue is empty.
 type Queue[T any] struct {
-	heap []*Timer[T]
+	heap []place[T]
 	seq  uint64
+}
+
+// place is a timer in the heap, with what it is ordered by: to compare two need
+// not look for either in memory.
+type place[T any] struct {
+	when  Time
+	seq   uint64
+	timer *Timer[T]
 }
 
 // Len returns the number of timers that are set.
@@ -40,7 +47,7 @@ func (q *Queue[T]) First() *Timer[T] {
 	if len(q.heap) == 0 {
 		return nil
 	}
-	return q.heap[0]
+	return q.heap[0].timer
 }
 
 // Set arms t for the instant when, moving it if it was armed. Never disarms.
@@ -53,11 +60,12 @@ func (q *Queue[T]) Set(t *Timer[T], when Time) {
 		return
 	}
 	q.seq++
-	t.when, t.seq = when, q.seq
+	t.when = when
 	if t.index == 0 {
-		q.heap = append(q.heap, t)
+		q.heap = append(q.heap, place[T]{})
 		t.index = len(q.heap)
 	}
+	q.heap[t.index-1] = place[T]{when, q.seq, t}
 	if !q.up(t.index - 1) {
 		q.down(t.index - 1)
 	}
@@ -71,7 +79,7 @@ func (q *Queue[T]) Stop(t *Timer[T]) {
 	}
 	last := len(q.heap) - 1
 	q.swap(i, last)
-	q.heap[last] = nil
+	q.heap[last] = place[T]{}
 	q.heap = q.heap[:last]
 	t.index = 0
 	if i < last && !q.up(i) {
@@ -84,13 +92,13 @@ func (q *Queue[T]) Pop(now Time) *Timer[T] {
 	if len(q.heap) == 0 || q.heap[0].when > now {
 		return nil
 	}
-	t := q.heap[0]
+	t := q.heap[0].timer
 	q.Stop(t)
 	return t
 }
 
 func (q *Queue[T]) less(i, j int) bool {
-	a, b := q.heap[i], q.heap[j]
+	a, b := &q.heap[i], &q.heap[j]
 	if a.when != b.when {
 		return a.when < b.when
 	}
@@ -99,8 +107,8 @@ func (q *Queue[T]) less(i, j int) bool {
 
 func (q *Queue[T]) swap(i, j int) {
 	q.heap[i], q.heap[j] = q.heap[j], q.heap[i]
-	q.heap[i].index = i + 1
-	q.heap[j].index = j + 1
+	q.heap[i].timer.index = i + 1
+	q.heap[j].timer.index = j + 1
 }
 
 // up moves the timer at i towards the root and reports whether it moved.
