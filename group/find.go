@@ -15,7 +15,7 @@ func (g *Group) findPlace(now clock.Time) {
 }
 
 // findVia does so through a neighbor, from where others may be reached.
-func (g *Group) findVia(now clock.Time, l *link) { g.find(now, g.self, l) }
+func (g *Group) findVia(now clock.Time, l *link) RouteID { return g.find(now, g.self, l) }
 
 // find asks who the members around a place are.
 func (g *Group) find(now clock.Time, at ring.Addr, via *link) RouteID {
@@ -72,6 +72,9 @@ func (g *Group) found(now clock.Time, r *relay) {
 // takeFound learns from the answer.
 func (g *Group) takeFound(now clock.Time, res RouteResult) {
 	g.pinFound(res.ID)
+	if res.ID == g.probing && g.probing != 0 {
+		g.probeAnswered(now, res)
+	}
 	place := res.ID == g.finding
 	if place {
 		g.finding = 0

@@ -102,6 +102,8 @@ type Group struct {
 
 	pins    []pin       // members that services want to be linked with
 	held    []hold      // links that services use
+	probing RouteID     // a question through a ghost that answered
+	probed  PeerID      // that one
 	finding RouteID     // the question for our own place that is under way
 	receive ReceiveMode // of messages of applications
 

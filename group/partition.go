@@ -122,11 +122,49 @@ func (g *Group) callGhosts(now clock.Time, count int) {
 	}
 }
 
-// healed acts on the answer of a ghost.
+// healed acts on the answer of a ghost. A link can break without anything else
+// being parted, and to alarm a large group costs more than all else in a minute.
+// So it asks first, through the ghost, who is around its own place there.
 func (g *Group) healed(now clock.Time, l *link) {
 	g.stats.GhostsBack++
-	g.findVia(now, l)
-	g.spreadHeal(now, l)
+	id := g.findVia(now, l)
+	switch {
+	case id == 0:
+		g.spreadHeal(now, l)
+	case g.probing == 0:
+		g.probing, g.probed = id, l.peer
+	}
+}
+
+// probeAnswered alarms the group unless the answer shows that the ghost was
+// never in another part: it came from a neighbor, or tells of one that was heard
+// of there after the ghost was lost here.
+func (g *Group) probeAnswered(now clock.Time, res RouteResult) {
+	ghost := g.probed
+	g.probing, g.probed = 0, PeerID{}
+	lost := clock.Never
+	for i := range g.ghosts {
+		if g.ghosts[i].peer == ghost {
+			lost = g.ghosts[i].until.Add(-ghostLife)
+		}
+	}
+	neighbor := func(p PeerID) bool {
+		m := g.book.get(p)
+		return p != ghost && m != nil && m.link != nil && m.link.up
+	}
+	same := res.Status == RouteSent && neighbor(res.Peer)
+	for b := res.Reply; len(b) > 0 && !same; {
+		r, n := consumeReported(b)
+		if n == 0 {
+			break
+		}
+		b = b[n:]
+		same = now.Add(-r.age-ageUnit) > lost && neighbor(r.peer)
+	}
+	if !same {
+		g.stats.Heals++
+		g.spreadHeal(now, nil)
+	}
 }
 
 func (g *Group) takeHeal(now clock.Time, l *link) {

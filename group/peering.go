@@ -470,7 +470,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 		g.callSeeds(now)
 	}
 	if m != nil && m.link == nil && !g.left {
-		g.afterPeering(now, l, m, r)
+		g.afterPeering(now, l, m, r, up)
 	}
 	if mended && !g.left {
 		g.mendRing(now, l)
@@ -478,7 +478,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 }
 
 // afterPeering decides when, if ever, a former peer is to be dialed again.
-func (g *Group) afterPeering(now clock.Time, l *link, m *member, r Reason) {
+func (g *Group) afterPeering(now clock.Time, l *link, m *member, r Reason, up bool) {
 	switch r {
 	case ReasonLeft:
 		g.bury(now, m, 0)
@@ -487,7 +487,9 @@ func (g *Group) afterPeering(now clock.Time, l *link, m *member, r Reason) {
 		// broke may come back.
 		m.heard = max(m.heard, g.links.LastHeard(l.id))
 		m.lost = max(now, 1)
-		g.addGhost(now, m)
+		if up { // the far end of another may just have hung up
+			g.addGhost(now, m)
+		}
 		if m.forRing || g.upkeep == nil {
 			g.blame(now, m)
 		} else {

@@ -44,6 +44,7 @@ type Stats struct {
 	Finds            uint64 // questions for the members around a place
 	GhostsCalled     uint64 // members that were lost and called again
 	GhostsBack       uint64 // of these, that answered
+	Heals            uint64 // of these, that showed that parts of the group had met
 	RoutesPassed     uint64 // routed messages handed to a neighbor
 	RoutesDelivered  uint64 // that arrived here
 	RoutesAgain      uint64 // own ones that were sent anew
