@@ -129,6 +129,8 @@ func (g *Group) healed(now clock.Time, l *link) {
 	g.stats.GhostsBack++
 	id := g.findVia(now, l)
 	switch {
+	case len(g.neighbors) == 1:
+		// This member was cut off alone, and comes back as a newcomer does.
 	case id == 0:
 		g.spreadHeal(now, l)
 	case g.probing == 0:

@@ -34,3 +34,23 @@ func TestBrokenLinksAlarmNobody(t *testing.T) {
 		t.Errorf("%d ghosts came back, and %d times the group was alarmed", back, heals)
 	}
 }
+
+// After an outage in which nobody reached anybody, each is a part of its own,
+// and all find together again.
+func TestOutageOfAll(t *testing.T) {
+	n := settledNet(t, 6, 60, 20*time.Second)
+	out := true
+	n.cut = func(a, b *simNode) bool { return out }
+	n.run(time.Minute)
+	if n.largest() != 1 {
+		t.Fatal("some are linked all the same")
+	}
+	out = false
+	since := n.now
+	for n.run(time.Second); n.wrongRing(ringSide) > 0; n.run(time.Second) {
+		if n.now.Sub(since) > time.Minute {
+			t.Fatalf("after %v: %v", n.now.Sub(since), n)
+		}
+	}
+	t.Logf("one ring after %v", n.now.Sub(since))
+}
