@@ -112,6 +112,16 @@ func (f *File) Seek(offset int64, whence int) (int64, error) { return f.reader.S
 // ReadAt reads at an offset.
 func (f *File) ReadAt(p []byte, at int64) (int, error) { return f.reader.ReadAt(p, at) }
 
+// Prefer has what follows an offset fetched first, as reading there would.
+func (f *File) Prefer(at int64) {
+	s := f.swarm
+	_ = s.f.do(func(clock.Time) error {
+		s.core.SetStrategy(LowestFirst)
+		s.core.SetReader(uint64(max(at, 0)) / content.BlockSize)
+		return nil
+	})
+}
+
 // waitFor waits until a block may be there.
 func (f *File) waitFor(i int) error {
 	s := f.swarm
@@ -152,6 +162,36 @@ func (f *File) Wait(ctx context.Context) error {
 		}
 		select {
 		case <-arrived:
+		case <-ctx.Done():
+			return fmt.Errorf("fetch %q: %w", f.manifest.Name, ctx.Err())
+		case <-f.ctx.Done():
+			return fmt.Errorf("fetch %q: %w", f.manifest.Name, ErrClosed)
+		}
+	}
+}
+
+// WaitSource waits until something of the file can come, or all of it is here: a
+// neighbor has some of it, or a web server sends some. The error is that of ctx,
+// of the disk, or ErrClosed.
+func (f *File) WaitSource(ctx context.Context) error {
+	const look = 20 * time.Millisecond // at what no block tells of
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		s := f.swarm
+		s.mu.Lock()
+		arrived, err := s.arrived, s.err
+		s.mu.Unlock()
+		st := f.Stats()
+		switch {
+		case err != nil:
+			return fmt.Errorf("fetch %q: %w", f.manifest.Name, err)
+		case st.Complete || st.Holders > 0 || st.AtOrigin || st.FromOrigins > 0:
+			return nil
+		}
+		select {
+		case <-arrived:
+		case <-tick.C:
 		case <-ctx.Done():
 			return fmt.Errorf("fetch %q: %w", f.manifest.Name, ctx.Err())
 		case <-f.ctx.Done():

@@ -181,12 +181,16 @@ func (c *Collection) AddHave(now clock.Time, r Range) error {
 	if c.closed {
 		return nil
 	}
+	first := c.have.Empty()
 	c.have.Add(r)
 	c.fresh.Add(r)
 	c.went.Remove(r)
 	c.came.Add(r)
 	c.dropWant(now, r)
 	c.changed(now)
+	if first { // somebody waits to hear whether there is anything
+		c.s.arm(&c.s.news, now)
+	}
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"rtmfp/node"
 	"rtmfp/node/gateway"
@@ -57,12 +56,10 @@ type groupFiles struct {
 	groups []*node.Group // that carry files
 }
 
-// lookInterval is how often it is looked whether a member has a file.
-const lookInterval = 20 * time.Millisecond
-
 // Open returns a file as soon as all of it is here or a member of one of the
 // groups has some of it.
 func (g *groupFiles) Open(ctx context.Context, want gateway.Want) (gateway.File, error) {
+	reading := ctx
 	m := content.Manifest{Hash: want.Hash, Size: want.Size, Name: want.Name, Origins: want.Origins}
 	if info, err := g.store.Info(want.Hash); err == nil {
 		m = info.Manifest
@@ -86,17 +83,33 @@ func (g *groupFiles) Open(ctx context.Context, want gateway.Want) (gateway.File,
 		if err != nil {
 			return nil, asGateway(err)
 		}
+		f.Prefer(want.At)
 		open = append(open, f)
 	}
-	for {
-		for i, f := range open {
-			if st := f.Stats(); st.Complete || st.Holders > 0 || st.AtOrigin || st.FromOrigins > 0 {
-				open = append(open[:i:i], open[i+1:]...)
-				return newWebFile(ctx, f), nil
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	first := make(chan int, len(open))
+	errs := make(chan error, len(open))
+	for i, f := range open {
+		go func() {
+			if err := f.WaitSource(ctx); err != nil {
+				errs <- err
+				return
 			}
-		}
-		linger(ctx, lookInterval)
-		if ctx.Err() != nil {
+			first <- i
+		}()
+	}
+	for failed := 0; ; {
+		select {
+		case i := <-first:
+			f := open[i]
+			open = append(open[:i:i], open[i+1:]...)
+			return newWebFile(reading, f), nil
+		case err := <-errs:
+			if failed++; failed == len(open) {
+				return nil, asGateway(err)
+			}
+		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}

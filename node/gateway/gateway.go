@@ -47,6 +47,7 @@ type Want struct {
 	Name string // "" if it is not known
 
 	Origins []string // web servers that are known to have it
+	At      int64    // where the client begins to read
 }
 
 // File is a file that is open.

@@ -117,10 +117,25 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, want Want, cache
 	fail(w, http.StatusNotFound, "no such file in the directory")
 }
 
+// beginning returns where a request begins to read, 0 if it does not say.
+func beginning(r *http.Request) int64 {
+	text, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes=")
+	if !ok {
+		return 0
+	}
+	text, _, _ = strings.Cut(text, "-")
+	at, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		return 0 // http.ServeContent answers
+	}
+	return max(at, 0)
+}
+
 // open opens a file. The time limit is for finding it, not for reading it.
 func (g *Gateway) open(r *http.Request, want Want) (*openFile, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	timer := time.AfterFunc(g.opt.Wait, func() { cancel(context.DeadlineExceeded) })
+	want.At = beginning(r)
 	f, err := g.files.Open(ctx, want)
 	if !timer.Stop() && err == nil {
 		f.Close()

@@ -13,6 +13,10 @@
 //
 //	go run . gossip
 //
+// And it copies files to many at once, as BitTorrent does (package files):
+//
+//	go run . files
+//
 // Sender and receiver are processes of their own, pinned to a core each on
 // Linux. It is a module of its own, so that no dependency of it reaches the
 // product. docs/performance.md has the results and what they mean.
@@ -27,12 +31,17 @@ import (
 	"strings"
 	"time"
 
+	"rtmfp/simulations/peers/files"
 	"rtmfp/simulations/peers/gossip"
 )
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "gossip" {
 		fail(gossip.Main(os.Args[2:], os.Stdout, os.Stderr))
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "files" {
+		fail(files.Main(os.Args[2:], os.Stdout, os.Stderr))
 		return
 	}
 	var o options
