@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"rtmfp/node/origin"
 	"rtmfp/node/store"
 	"rtmfp/transport/crypto"
 )
@@ -59,6 +60,10 @@ type Config struct {
 	// loopback, private, and link-local addresses, too: links come from anybody,
 	// and could have it look around in its own network.
 	NoOrigins, PrivateOrigins bool
+
+	// S3 are object stores that the node may read with keys of its own, where a
+	// file names an object of theirs as an origin.
+	S3 []origin.S3
 
 	// JoinTimeout bounds how long Join waits for the first introducer or
 	// neighbor. Default 10 s.

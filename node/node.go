@@ -99,7 +99,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		up:       map[string]bool{},
 	}
 	if cfg.Store != nil && !cfg.NoOrigins {
-		o := origin.Options{Private: cfg.PrivateOrigins}
+		o := origin.Options{Private: cfg.PrivateOrigins, S3: cfg.S3}
 		if cfg.DownloadLimit > 0 {
 			o.Pace = n.pace
 		}

@@ -37,6 +37,9 @@ Examples:
 
 // Validate is called by the parser once all flags are set.
 func (c *runCmd) Validate() error {
+	if err := c.fileFlags.Validate(); err != nil {
+		return err
+	}
 	if !c.keepsFiles() {
 		if c.Quota > 0 {
 			return errors.New("--quota needs --store")

@@ -61,6 +61,7 @@ type shareCmd struct {
 	Publish string   `help:"Also let members find the file under this name of this node's, so that \"get NAME@PEER-ID\" has the newest version." placeholder:"NAME"`
 	Origin  []string `sep:"none" help:"An http or https URL that has the same file, for the link's readers. May be repeated." placeholder:"URL"`
 	Copy    bool     `help:"Copy the files into the store instead of sharing them where they lie."`
+	QR      string   `name:"qr" help:"Also draw the link as a QR picture, into a PNG file, or with - on the terminal." placeholder:"FILE"`
 	JSON    bool     `name:"json" help:"Print one JSON object per link: link, name, size, hash."`
 	Paths   []string `arg:"" name:"path" help:"Files and folders to share."`
 }
@@ -80,9 +81,14 @@ Examples:
 
 // Validate is called by the parser once all flags are set.
 func (c *shareCmd) Validate() error {
+	if err := c.fileFlags.Validate(); err != nil {
+		return err
+	}
 	switch {
 	case c.Group.Spec != nil && !c.Group.Replication:
 		return errNoFiles(c.Group)
+	case c.QR != "" && c.QR != qrTerminal && len(c.Paths) > 1:
+		return errors.New("--qr FILE is for one file or folder; --qr - draws one after the other")
 	case c.Name != "" && len(c.Paths) > 1, c.Publish != "" && len(c.Paths) > 1, len(c.Origin) > 0 && len(c.Paths) > 1:
 		return errors.New("--name, --publish, and --origin are for one file or folder")
 	}
@@ -179,6 +185,11 @@ func (c *shareCmd) share(ctx context.Context, e *env, g *node.Group, path string
 	text, err := l.Text()
 	if err != nil {
 		return l, err
+	}
+	if c.QR != "" {
+		if err := drawQR(e, text, c.QR); err != nil {
+			return l, err
+		}
 	}
 	if c.JSON {
 		return l, json.NewEncoder(e.stdout).Encode(linkReport{text, l.Name, l.Size, l.Hash.String()})

@@ -38,6 +38,9 @@ type Options struct {
 	// piece of it. Default 20 s.
 	Timeout time.Duration
 
+	// S3 are object stores of which this node has keys.
+	S3 []S3
+
 	// Pace, if it is not nil, is told of bytes that have come, and returns when
 	// the next ones may.
 	Pace func(ctx context.Context, n int) error
@@ -257,7 +260,7 @@ func (c *Client) get(ctx context.Context, url string, first, end, size int64) (i
 	if part {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", first, end-1))
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.http.Do(sign(req, c.opt.S3))
 	if err != nil {
 		cancel()
 		return nil, err
