@@ -178,7 +178,7 @@ const (
 	maxTable       = 128                  // lines of a neighbor's table
 	maxChanges     = 64                   // of our own table that are remembered
 	calmAfter      = 20 * time.Second     // without a loss, fingers are changed for better ones
-	manyChanges    = 10                   // of our table: neighbors are told sooner
+	manyChanges    = 16                   // of our table: neighbors are told sooner
 	fewChanges     = 4                    // how many times TableInterval they wait otherwise
 	lookInterval   = 20 * time.Millisecond
 	maxWants       = 8 // members that one question asks for
