@@ -114,7 +114,9 @@ func TestSwarmBeforeOrigin(t *testing.T) {
 	}
 	m := node.Manifest{Name: "x", Size: int64(len(data)), Hash: content.Sum(data), Origins: []string{web.URL + "/x"}}
 	from := getAll(t, data, m, groups...)
-	if sent := web.sent.Load(); sent > int64(len(data))*3/2 {
+	// On a machine that is busy for seconds somebody's claim may be seen late; six
+	// copies would be those of a swarm without claims.
+	if sent := web.sent.Load(); sent > int64(len(data))*7/2 {
 		t.Errorf("the origin sent %.2f copies to %d members", float64(sent)/float64(len(data)), len(groups))
 	} else {
 		t.Logf("the origin sent %.2f copies to %d members, in %d requests", float64(sent)/float64(len(data)), len(groups), web.requests.Load())
