@@ -239,7 +239,11 @@ func (d *download) fetch(ctx context.Context, m node.Manifest, w io.Writer) erro
 	defer f.Close()
 	watching, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	go d.watch(watching, stop, f)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		d.watch(watching, stop, f)
+	}()
 	if w != nil {
 		defer context.AfterFunc(watching, func() { f.Close() })()
 		_, err = io.Copy(w, f)
@@ -249,6 +253,8 @@ func (d *download) fetch(ctx context.Context, m node.Manifest, w io.Writer) erro
 	if cause := context.Cause(watching); err != nil && cause != nil && ctx.Err() == nil {
 		err = cause
 	}
+	stop(nil)
+	<-watched // which counts, too
 	if err != nil {
 		return err
 	}
