@@ -32,7 +32,7 @@ const (
 	maxApart     = 0.15
 	maxNoise     = 0.05
 	maxStall     = 150
-	realityTries = 2
+	realityTries = 4
 )
 
 // realityRuns returns how often reality is run, each time with other lines:
