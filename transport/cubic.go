@@ -49,9 +49,11 @@ func (cubic) lost(c *congestion, r report) {
 		c.cut(by, 2*c.mss, r.next)
 		return
 	}
-	// Fast convergence (§4.7): leave room to newcomers.
+	// Fast convergence (§4.7): leave room to newcomers, but half as much as the
+	// RFC has it. All of it makes a slight handicap a large one: whoever has less
+	// is cut before it has its window back, and then gives way once more.
 	if c.window < b.summit {
-		b.summit = int32(int64(c.window) * (10 + cubicBeta) / 20)
+		b.summit = int32(int64(c.window) * (30 + cubicBeta) / 40)
 	} else {
 		b.summit = c.window
 	}
@@ -101,7 +103,9 @@ func (cubic) acked(c *congestion, r report) {
 	b.reno = int32(min(int64(b.reno)+by, windowMax))
 
 	window := int64(c.window)
-	target := min(max(b.curve(c, r.now.Sub(b.epoch)+r.srtt), window), window*3/2)
+	// §4.2 looks ahead by the smoothed round trip; the kernels that we share paths
+	// with do so by the least, and so grow a little later.
+	target := min(max(b.curve(c, r.now.Sub(b.epoch)+b.least()), window), window*3/2)
 	growth := (target - window) * int64(r.acked) // in window-ths
 	if b.clear() {
 		growth = max(growth, int64(r.acked)*window/roomGrowth)
