@@ -145,6 +145,8 @@ func TestSimulateMistakes(t *testing.T) {
 		{"simulate compare none.json none.json --threshold much", exitUsage, `"much" is no part`},
 		{"simulate replay live x", exitUsage, "seed"},
 		{"simulate replay live 1 --until=-3s", exitUsage, "--until can't be negative"},
+		{"simulate replay live 1 --node=-3", exitUsage, "--node -3: nodes are numbered from 0 on"},
+		{"simulate replay live 1 --until 1s --trace x.jsonl --node 2,50000", exitUsage, "--node 50000: there was no such node"},
 	} {
 		code, stdout, stderr := command(t, "", strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(stderr, c.says) || strings.Count(stderr, "\n") != 1 || stdout != "" {

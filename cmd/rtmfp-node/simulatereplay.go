@@ -41,6 +41,11 @@ func (c *simulateReplayCmd) Validate() error {
 	if c.Until < 0 {
 		return errors.New("--until can't be negative")
 	}
+	for _, n := range c.Node {
+		if n < 0 {
+			return fmt.Errorf("--node %d: nodes are numbered from 0 on", n)
+		}
+	}
 	return nil
 }
 
@@ -64,6 +69,7 @@ func (c *simulateReplayCmd) Run(ctx context.Context, e *env) error {
 		w = file
 	}
 	q := trace.NewQlog(w, trace.Options{Title: fmt.Sprintf("%s, seed %d", s.FullName(), c.Seed), Origin: time.Unix(0, 0)})
+	highest := 0 // number of a node
 	q.Event(0, "simulation:begin", nil, map[string]any{"scenario": s.FullName(), "seed": c.Seed})
 	opts := simrun.Options{
 		Until: c.Until,
@@ -78,6 +84,7 @@ func (c *simulateReplayCmd) Run(ctx context.Context, e *env) error {
 			q.Event(clock.Time(h.At), "simulation:"+h.What, fields, map[string]any{"text": h.Text})
 		},
 		Watch: func(number int, _ string, cfg *simulations.NodeConfig) {
+			highest = max(highest, number)
 			if slices.Contains(c.Node, number) {
 				cfg.Core.Trace = q.TracerOf(map[string]any{"node": number})
 			}
@@ -101,6 +108,9 @@ func (c *simulateReplayCmd) Run(ctx context.Context, e *env) error {
 	}
 	if res.Breach != nil {
 		return failf(exitFailure, "%s", res.Breach.Name+": "+res.Breach.Error())
+	}
+	if n := slices.Max(append(c.Node, 0)); n > highest {
+		return failf(exitUsage, "--node %d: there was no such node until then; the last that came has number %d", n, highest)
 	}
 	if file != nil {
 		e.console.printf("fingerprint of everything that arrived: %s", res.Trace)
