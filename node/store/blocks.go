@@ -95,7 +95,9 @@ func (s *Store) insert(it *item) error {
 	s.used += it.cost()
 	r := it.record
 	s.mu.Unlock()
-	err := s.index.apply(putRecord(it.hash, r))
+	// A file of this hash may just have been removed, of which the index tells yet
+	// though the disk may not have it any more. What the disk has is found by load.
+	err := s.index.apply(deleteBlocks(it.hash), putRecord(it.hash, r))
 	if err != nil {
 		s.mu.Lock()
 		s.drop(it)
@@ -180,7 +182,7 @@ func (s *Store) prepare(it *item, i int, sum content.Hash, proof []byte) (file, 
 	}
 	if it.exact {
 		// From now on blocks are there that the index does not know of.
-		if err := s.index.apply(putBlocks(it.hash, it.here, false)); err != nil {
+		if err := s.apply(it, putBlocks(it.hash, it.here, false)); err != nil {
 			return nil, err
 		}
 		it.exact = false
@@ -349,7 +351,7 @@ func (s *Store) spoiled(it *item, f file, i int, why error) error {
 	if done {
 		e = s.changeItem(it, func(r *record) { r.State = statePart }, putBlocks(it.hash, it.here, false))
 	} else {
-		e = s.index.apply(putBlocks(it.hash, it.here, false))
+		e = s.apply(it, putBlocks(it.hash, it.here, false))
 	}
 	it.exact = it.exact && e != nil
 	return errors.Join(err, e)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"go.etcd.io/bbolt"
+
 	"rtmfp/replication/content"
 )
 
@@ -179,7 +181,7 @@ func (s *Store) changeItem(it *item, f func(r *record), more ...change) error {
 		return ErrNotFound
 	}
 	f(&r)
-	if err := s.index.apply(append(more, putRecord(it.hash, r))...); err != nil {
+	if err := s.apply(it, append(more, putRecord(it.hash, r))...); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -194,6 +196,22 @@ func (s *Store) changeItem(it *item, f func(r *record), more ...change) error {
 		s.used += it.cost() - cost
 	}
 	return nil
+}
+
+// apply changes what the index says of a file, unless the file is out of the
+// store: another of its hash may have come since, with other blocks on the disk.
+// Whether it is out is asked within the transaction, as the other comes in with
+// a later one.
+func (s *Store) apply(it *item, changes ...change) error {
+	present := func(*bbolt.Tx) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if it.removed {
+			return ErrNotFound
+		}
+		return nil
+	}
+	return s.index.apply(append([]change{present}, changes...)...)
 }
 
 // keepUse writes which files were used when.

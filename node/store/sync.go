@@ -73,7 +73,7 @@ func (s *Store) end(it *item, c *checkpoint, err error) error {
 			it.pairs = nil
 		}
 	default:
-		err = s.index.apply(putBlocks(it.hash, c.here, c.last))
+		err = s.apply(it, putBlocks(it.hash, c.here, c.last))
 		it.exact = c.last && err == nil
 	}
 	if err == nil {
