@@ -37,6 +37,8 @@ const (
 	cubicBeta = 7      // tenths
 	cubicMost = 60_000 // ms from the summit at which growth is capped, against overflow
 
+	cubicRoom = 30 // one in so many is left to newcomers; our choice
+
 	chanceMost = 12 // losses over one in so many are not taken for chance
 	roomGrowth = 8  // the window grows by one in so many per round trip while there is room
 )
@@ -49,11 +51,11 @@ func (cubic) lost(c *congestion, r report) {
 		c.cut(by, 2*c.mss, r.next)
 		return
 	}
-	// Fast convergence (§4.7): leave room to newcomers, but half as much as the
-	// RFC has it. All of it makes a slight handicap a large one: whoever has less
+	// Fast convergence (§4.7): leave room to newcomers, but less than the sixth that
+	// the RFC has. All of it makes a slight handicap a large one: whoever has less
 	// is cut before it has its window back, and then gives way once more.
 	if c.window < b.summit {
-		b.summit = int32(int64(c.window) * (30 + cubicBeta) / 40)
+		b.summit = int32(int64(c.window) * (cubicRoom - 1) / cubicRoom)
 	} else {
 		b.summit = c.window
 	}

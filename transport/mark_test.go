@@ -68,7 +68,7 @@ func TestFastConvergence(t *testing.T) {
 	}
 	c.window = 900_000
 	cubic{}.lost(&c, report{marked: true})
-	if c.window != 630_000 || c.bulk.summit != 765_000 {
-		t.Errorf("below the summit: got %d, summit %d, want 630000 and 765000", c.window, c.bulk.summit)
+	if c.window != 630_000 || c.bulk.summit != 870_000 {
+		t.Errorf("below the summit: got %d, summit %d, want 630000 and 870000", c.window, c.bulk.summit)
 	}
 }
