@@ -319,6 +319,7 @@ func TestReceive(t *testing.T) {
 					t.Error(err)
 				}
 			}
+			send(ends[1], ends[0].LocalAddr(), 0) // before its reader begins, who sends on it, too
 			ended, done := make(chan error, len(ends)), make(chan struct{})
 			for i, c := range ends {
 				to := ends[1-i].LocalAddr()
@@ -345,7 +346,6 @@ func TestReceive(t *testing.T) {
 					})
 				}()
 			}
-			send(ends[1], ends[0].LocalAddr(), 0)
 			select {
 			case <-done:
 			case err := <-ended:
