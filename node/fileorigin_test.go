@@ -58,18 +58,7 @@ func withOrigins(t *testing.T, spec string, s *store.Store, bootstrap ...string)
 		}
 		t.Cleanup(func() { s.Close() })
 	}
-	n, err := node.Start(testContext(t), node.Config{
-		Listen: "127.0.0.1:0", Bootstrap: bootstrap, Introduce: len(bootstrap) == 0, Store: s, PrivateOrigins: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { n.Close() })
-	g, err := n.Join(testContext(t), spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n, g
+	return joined(t, spec, node.Config{Store: s, PrivateOrigins: true}, bootstrap...)
 }
 
 // getAll has groups fetch a file at the same time.

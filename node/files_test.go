@@ -23,9 +23,14 @@ func withStore(t *testing.T, spec, dir string, bootstrap ...string) (*node.Node,
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	n, err := node.Start(testContext(t), node.Config{
-		Listen: "127.0.0.1:0", Bootstrap: bootstrap, Introduce: len(bootstrap) == 0, Store: s,
-	})
+	return joined(t, spec, node.Config{Store: s}, bootstrap...)
+}
+
+// joined runs a node that joins a group.
+func joined(t *testing.T, spec string, cfg node.Config, bootstrap ...string) (*node.Node, *node.Group) {
+	t.Helper()
+	cfg.Listen, cfg.Bootstrap, cfg.Introduce = "127.0.0.1:0", bootstrap, len(bootstrap) == 0
+	n, err := node.Start(testContext(t), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
