@@ -45,7 +45,7 @@ func TestCoDel(t *testing.T) {
 		sent := map[int]clock.Time{}
 		for i := range 15_000 { // 2.5 % too much
 			size := 1200 + i%2
-			sent[i] = w.now
+			sent[i] = w.main.now
 			a.send(b.node.Addr, size)
 			w.Run(960 * time.Microsecond)
 		}
@@ -76,7 +76,7 @@ func TestSlowAndStalled(t *testing.T) {
 		t.Errorf("slow: got %v, %d lost in the socket; want 6, the last at 25 ms, and 2", b.got, w.Stats().Dropped[DropSocket])
 	}
 	c := addScript(t, w, NodeConfig{})
-	c.due = w.now.Add(100 * ms)
+	c.due = w.main.now.Add(100 * ms)
 	w.Do(c.node, func(clock.Time) {})
 	w.Stall(c.node, 500*ms)
 	a.send(c.node.Addr, 100)

@@ -238,7 +238,7 @@ func TestBreaches(t *testing.T) {
 		name  string
 		spoil func(f *faulted)
 	}{
-		{"bytes", func(f *faulted) { f.w.stats.Bytes++ }},
+		{"bytes", func(f *faulted) { f.w.main.stats.Bytes++ }},
 		{"ring", func(f *faulted) {
 			hidden := f.nodes[6]
 			f.w.watch.own[0].f = func(now clock.Time) error {
@@ -301,7 +301,7 @@ func TestOrderBook(t *testing.T) {
 	} {
 		w := New(Config{Seed: 1, Checks: Checks{Order: true}})
 		b := w.watch.order
-		n := &Node{net: w}
+		n := &Node{net: w, lane: &w.main}
 		watch := b.watch(n)
 		name := node.FlowName{Session: 1, Flow: 2}
 		for _, m := range c.sent {

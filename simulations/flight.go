@@ -2,6 +2,8 @@ package simulations
 
 import (
 	"net/netip"
+	"slices"
+	"sync"
 
 	"rtmfp/internal/clock"
 )
@@ -28,41 +30,85 @@ const (
 	flightBig = 1500        // bytes of the largest buffer that is kept
 )
 
-// flights holds the datagrams that are on their way, and buffers for the next.
+// flights holds the datagrams that are on their way, in blocks that stay where
+// they are: a lane may take one while another looks at its own.
 type flights struct {
-	list  []*flight // by ref
-	free  []*flight
-	small [][]byte // buffers of smallFlight bytes
-	big   [][]byte
-	bytes int64 // in flight
-	n     int
+	blocks [maxFlightBlocks]*[flightBlock]flight
+	more   sync.Mutex // over n
+	n      int        // blocks
 }
 
-const smallFlight = 160 // most datagrams carry no media
+const (
+	flightBlock     = 1 << 10
+	maxFlightBlocks = 1 << 14 // 16 million datagrams in flight
+	smallFlight     = 160     // most datagrams carry no media
+)
 
-// take makes a flight of a copy of data.
-func (s *flights) take(data []byte) *flight {
-	var f *flight
-	if n := len(s.free); n > 0 {
-		f = s.free[n-1]
-		s.free = s.free[:n-1]
-	} else {
-		f = &flight{ref: uint32(len(s.list))}
-		s.list = append(s.list, f)
+// at returns the datagram of a number.
+func (s *flights) at(ref uint32) *flight { return &s.blocks[ref/flightBlock][ref%flightBlock] }
+
+// grow makes another block, and returns the numbers in it.
+func (s *flights) grow() (first, end uint32) {
+	s.more.Lock()
+	defer s.more.Unlock()
+	if s.n == maxFlightBlocks {
+		panic("simulations: over 16 million datagrams are in flight at once")
 	}
+	b := new([flightBlock]flight)
+	first = uint32(s.n) * flightBlock
+	for i := range b {
+		b[i].ref = first + uint32(i)
+	}
+	s.blocks[s.n] = b
+	s.n++
+	return first, first + flightBlock
+}
+
+// slim gives blocks back that are no longer needed, and returns what is free in
+// the others.
+func (s *flights) slim() (free []uint32) {
+	for s.n > 0 && !slices.ContainsFunc(s.blocks[s.n-1][:], func(f flight) bool { return f.used }) {
+		s.n--
+		s.blocks[s.n] = nil
+	}
+	for i := range uint32(s.n) * flightBlock {
+		if !s.at(i).used {
+			free = append(free, i)
+		}
+	}
+	return free
+}
+
+// pool is what a lane has free of what datagrams need.
+type pool struct {
+	free  []uint32 // flights
+	small [][]byte // buffers of smallFlight bytes
+	big   [][]byte // of flightBig
+}
+
+// launch makes a flight of a copy of data.
+func (l *lane) launch(data []byte) *flight {
+	p := &l.pool
+	if len(p.free) == 0 {
+		first, end := l.net.flights.grow()
+		for ref := end; ref > first; ref-- {
+			p.free = append(p.free, ref-1)
+		}
+	}
+	last := len(p.free) - 1
+	f := l.net.flights.at(p.free[last])
+	p.free = p.free[:last]
 	var buf []byte
 	switch {
 	case len(data) <= smallFlight:
-		buf = pop(&s.small, smallFlight)
+		buf = pop(&p.small, smallFlight)
 	case len(data) <= flightBig:
-		buf = pop(&s.big, flightBig)
+		buf = pop(&p.big, flightBig)
 	default:
 		buf = make([]byte, len(data))
 	}
 	f.data = append(buf[:0], data...)
 	f.stage, f.used = onPath, true
-	s.bytes += int64(len(data))
-	s.n++
 	return f
 }
 
@@ -75,125 +121,108 @@ func pop(list *[][]byte, size int) []byte {
 	return make([]byte, 0, size)
 }
 
-// end takes a flight out of the air. Its data must not be used any more.
-func (s *flights) end(f *flight) {
-	s.bytes -= int64(len(f.data))
-	s.n--
+// land takes a flight out of the air. Its data must not be used any more.
+func (l *lane) land(f *flight) {
+	p := &l.pool
 	switch cap(f.data) {
 	case smallFlight:
-		s.small = append(s.small, f.data[:0])
+		p.small = append(p.small, f.data[:0])
 	case flightBig:
-		s.big = append(s.big, f.data[:0])
+		p.big = append(p.big, f.data[:0])
 	}
 	*f = flight{ref: f.ref}
-	s.free = append(s.free, f)
-}
-
-// slim forgets what is free.
-func (s *flights) slim() {
-	s.small, s.big = nil, nil
-	last := len(s.list)
-	for last > 0 && !s.list[last-1].used {
-		last--
-	}
-	s.list = append([]*flight(nil), s.list[:last]...)
-	s.free = nil
-	for _, f := range s.list {
-		if !f.used {
-			s.free = append(s.free, f)
-		}
-	}
+	p.free = append(p.free, f.ref)
 }
 
 // discard ends a flight that does not arrive.
-func (w *Network) discard(f *flight, why Drop) {
-	w.drop(why, len(f.data))
-	w.flights.end(f)
+func (l *lane) discard(f *flight, why Drop) {
+	l.drop(why, len(f.data))
+	l.land(f)
 }
 
 // send takes a datagram that a node has sent to an address.
-func (w *Network) send(n *Node, to netip.AddrPort, data []byte) {
+func (l *lane) send(n *Node, to netip.AddrPort, data []byte) {
 	size := len(data)
 	n.Sent += uint64(size)
-	w.stats.Sent++
-	w.stats.Bytes += uint64(size)
-	left, ok := n.access.leave(w.now, size)
+	l.stats.Sent++
+	l.stats.Bytes += uint64(size)
+	left, ok := n.access.leave(l.now, size)
 	if !ok {
-		w.drop(DropUplink, size)
+		l.drop(DropUplink, size)
 		return
 	}
-	r, why := w.route(n, to)
+	r, why := l.route(n, to)
 	if r.to == nil && r.nat == nil {
-		w.drop(why, size)
+		l.drop(why, size)
 		return
 	}
-	f := w.flights.take(data)
+	f := l.launch(data)
 	f.from, f.to, f.nat, f.dst = r.from, r.to, r.nat, to
-	link := w.cfg.LAN
+	link := l.net.cfg.LAN
 	if !r.local {
-		link = w.cfg.Link(n.number, r.near.number)
+		link = l.net.cfg.Link(n.number, r.near.number)
 	}
-	if len(w.faults) > 0 && !w.applyFaults(n, r.near, &link) {
-		w.discard(f, DropFault)
+	if len(l.net.faults) > 0 && !l.net.applyFaults(n, r.near, &link) {
+		l.discard(f, DropFault)
 		return
 	}
-	w.travel(link, n, r.near, left, f)
+	l.travel(link, n, r.near, left, f)
 }
 
 // arrive takes a datagram a step further: through NATs, the receiver's access
 // link, its socket, and into its core.
-func (w *Network) arrive(ref uint32) {
-	f := w.flights.list[ref]
+func (l *lane) arrive(ref uint32) {
+	f := l.net.flights.at(ref)
 	if f.stage == onPath && f.nat != nil {
-		n, from, why := f.nat.in(w.now, f.from, f.dst)
+		n, from, why := f.nat.in(l.now, f.from, f.dst)
 		if n == nil {
-			w.discard(f, why)
+			l.discard(f, why)
 			return
 		}
 		f.to, f.from, f.nat = n, from, nil
 	}
 	n := f.to
 	if n.stopped {
-		w.discard(f, DropDead)
+		l.discard(f, DropDead)
 		return
 	}
 	if f.stage == onPath {
 		f.stage = onAccess
-		at, ok := n.access.arrive(w.now, len(f.data))
+		at, ok := n.access.arrive(l.now, len(f.data))
 		if !ok {
-			w.discard(f, DropDownlink)
+			l.discard(f, DropDownlink)
 			return
 		}
-		if at > w.now {
-			w.plan(at, entryDatagram, ref, n)
+		if at > l.now {
+			l.plan(at, entryDatagram, ref, n)
 			return
 		}
 	}
 	if f.stage == onAccess {
 		f.stage = inSocket
-		if start := n.attend(w.now); start > w.now {
+		if start := n.attend(l.now); start > l.now {
 			if n.waiting+len(f.data) > n.socketSize() {
-				w.discard(f, DropSocket)
+				l.discard(f, DropSocket)
 				return
 			}
 			n.waiting += len(f.data)
-			w.plan(start, entryDatagram, ref, n)
+			l.plan(start, entryDatagram, ref, n)
 			return
 		}
-	} else if w.now < n.stalled { // it was stalled while the datagram waited
-		w.plan(n.stalled, entryDatagram, ref, n)
+	} else if l.now < n.stalled { // it was stalled while the datagram waited
+		l.plan(n.stalled, entryDatagram, ref, n)
 		return
 	} else {
 		n.waiting -= len(f.data)
 	}
-	w.stats.Events++
-	w.stats.Delivered++
-	w.stats.DeliveredBytes += uint64(len(f.data))
+	l.stats.Events++
+	l.stats.Delivered++
+	l.stats.DeliveredBytes += uint64(len(f.data))
 	n.Received += uint64(len(f.data))
-	w.fingerprint(f.from, n, f.data)
-	n.driven.HandleDatagram(n.local(w.now), f.from, f.data)
-	w.flights.end(f)
-	w.turn(n)
+	l.fingerprint(f.from, n, f.data)
+	n.driven.HandleDatagram(n.local(l.now), f.from, f.data)
+	l.land(f)
+	l.turn(n)
 }
 
 // attend returns when a node gets to what comes to its socket now.

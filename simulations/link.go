@@ -48,13 +48,15 @@ type pathState struct {
 	bad   bool
 }
 
-// path returns the state of a direction.
-func (w *Network) path(from, to *Node) *pathState {
-	key := uint64(from.number)<<32 | uint64(to.number)
-	p := w.paths[key]
+// path returns the state of the direction to another node.
+func (n *Node) path(to *Node) *pathState {
+	p := n.paths[to.number]
 	if p == nil {
+		if n.paths == nil {
+			n.paths = map[int]*pathState{}
+		}
 		p = new(pathState)
-		w.paths[key] = p
+		n.paths[to.number] = p
 	}
 	return p
 }
@@ -87,43 +89,43 @@ const defaultReorderDelay = 10 * time.Millisecond
 
 // travel carries a datagram over a link, from the instant at which it left its
 // sender's access link.
-func (w *Network) travel(l Link, from, to *Node, left clock.Time, f *flight) {
+func (l *lane) travel(way Link, from, to *Node, left clock.Time, f *flight) {
 	size := len(f.data)
-	if l.MTU > 0 && size > l.MTU {
-		w.discard(f, DropSize)
+	if way.MTU > 0 && size > way.MTU {
+		l.discard(f, DropSize)
 		return
 	}
-	if chance(&from.rng, l.Loss) || l.Burst != nil && l.Burst.lost(w.path(from, to), from, left) {
-		w.discard(f, DropLoss)
+	if chance(&from.rng, way.Loss) || way.Burst != nil && way.Burst.lost(from.path(to), from, left) {
+		l.discard(f, DropLoss)
 		return
 	}
-	at := left.Add(l.Latency + uniform(&from.rng, l.Jitter))
-	if l.Ordered {
-		p := w.path(from, to)
+	at := left.Add(way.Latency + uniform(&from.rng, way.Jitter))
+	if way.Ordered {
+		p := from.path(to)
 		at = max(at, p.last)
 		p.last = at
 	}
-	if chance(&from.rng, l.Reorder) {
-		hold := l.ReorderDelay
+	if chance(&from.rng, way.Reorder) {
+		hold := way.ReorderDelay
 		if hold == 0 {
 			hold = defaultReorderDelay
 		}
 		at = at.Add(hold)
-		w.stats.Reordered++
+		l.stats.Reordered++
 	}
-	if chance(&from.rng, l.Duplicate) {
-		again := w.flights.take(f.data)
+	if chance(&from.rng, way.Duplicate) {
+		again := l.launch(f.data)
 		again.to, again.nat, again.dst, again.from = f.to, f.nat, f.dst, f.from
-		w.stats.Duplicated++
-		w.stats.DuplicatedBytes += uint64(size)
-		w.plan(left.Add(l.Latency+uniform(&from.rng, l.Jitter)), entryDatagram, again.ref, to)
+		l.stats.Duplicated++
+		l.stats.DuplicatedBytes += uint64(size)
+		l.plan(left.Add(way.Latency+uniform(&from.rng, way.Jitter)), entryDatagram, again.ref, to)
 	}
-	if chance(&from.rng, l.Corrupt) && size > 0 {
+	if chance(&from.rng, way.Corrupt) && size > 0 {
 		for range 1 + from.rng.Uint64()%4 {
 			v := from.rng.Uint64()
 			f.data[v%uint64(size)] ^= byte(1 + v>>32%255)
 		}
-		w.stats.Corrupted++
+		l.stats.Corrupted++
 	}
-	w.plan(at, entryDatagram, f.ref, to)
+	l.plan(at, entryDatagram, f.ref, to)
 }

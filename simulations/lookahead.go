@@ -1,8 +1,8 @@
 package simulations
 
 import (
-	"fmt"
-	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -12,56 +12,40 @@ import (
 // in it, because every datagram is longer on its way (Config.Lookahead). What
 // happens to one node in such a time can therefore be worked off together,
 // while the processor still has what it touched, before it is the next node's
-// turn. What a node sees does not depend on that; it is the conservative way of
-// running simulations in parallel (Chandy and Misra, 1979), on one thread.
+// turn; and beside what happens to others, by as many threads as there are
+// lanes. What a node sees does not depend on either: it is the conservative way
+// of running simulations in parallel (Chandy and Misra, 1979). What nodes plan
+// for later is put in the calendar in the order of the nodes when all are done.
 type stretch struct {
-	active bool
-	end    clock.Time // what happens before it belongs to the stretch
-	node   *Node      // whose turn it is
-	batch  []entry    // of all nodes, in order; next leads to the next one of the same node
-	nodes  []*Node    // in the order of their first entries
-	own    []entry    // what the node has planned for itself since, in order; those before at are gone
-	at     int
+	batch  []entry // of all nodes, in order; next leads to the next one of the same node
+	nodes  []*Node // in the order of their first entries
+	shares []share
+	lanes  int // that run; 0 outside of stretches
 }
 
-// plan puts something that is to happen to a node in the calendar.
-func (w *Network) plan(when clock.Time, kind entryKind, ref uint32, n *Node) {
-	s := &w.stretch
-	number := uint32(0)
-	if n != nil {
-		number = uint32(n.number) + 1
-	}
-	if !s.active || when >= s.end {
-		w.calendar.addFor(number, when, kind, ref)
-		return
-	}
-	if n != s.node {
-		w.breachAt(n, "lookahead", fmt.Sprintf("node %d reaches it within %v, the lookahead is %v", s.node.number, when.Sub(w.now), w.cfg.Lookahead))
-		return
-	}
-	e := entry{when: when, seq: w.calendar.stamp(), ref: ref, node: number, kind: kind}
-	i := len(s.own)
-	for i > s.at && e.before(&s.own[i-1]) {
-		i--
-	}
-	s.own = slices.Insert(s.own, i, e)
+// share is a run of nodes that one lane takes together.
+type share struct {
+	lane     *lane
+	from, to int // what they planned, in the lane's out
 }
+
+// leastShare is how many nodes are worth a thread's while.
+const leastShare = 16
 
 // runStretch works off what happens from when on, to the end of the stretch at
 // the latest.
 func (w *Network) runStretch(when, end clock.Time) {
 	s := &w.stretch
-	s.end = min(when.Add(w.cfg.Lookahead), end)
+	end = min(when.Add(w.cfg.Lookahead), end)
 	s.batch, s.nodes = s.batch[:0], s.nodes[:0]
-	for e, ok := w.calendar.pop(s.end - 1); ok; e, ok = w.calendar.pop(s.end - 1) {
+	for e, ok := w.calendar.pop(end - 1); ok; e, ok = w.calendar.pop(end - 1) {
 		if e.node == 0 { // it may concern everybody
 			if len(s.batch) == 0 {
-				w.now = e.when
-				w.happen(&e)
+				w.main.happen(&e)
 				return
 			}
 			w.calendar.putBack()
-			s.end = e.when
+			end = e.when
 			break
 		}
 		n := w.nodes[e.node-1]
@@ -76,37 +60,52 @@ func (w *Network) runStretch(when, end clock.Time) {
 		}
 		n.last1 = i
 	}
-	last := w.now
-	s.active = true
-	for _, n := range s.nodes {
-		next := n.first1
-		n.first1 = 0
-		s.node, s.own, s.at = n, s.own[:0], 0
-		for w.watch.breach == nil {
-			var e entry
-			switch {
-			case s.at < len(s.own) && (next == 0 || s.own[s.at].before(&s.batch[next-1])):
-				e = s.own[s.at]
-				s.at++
-			case next != 0:
-				e = s.batch[next-1]
-				next = e.next
-			}
-			if e.seq == 0 {
-				break
-			}
-			w.now = e.when
-			w.happen(&e)
+	each := max(len(s.nodes)/(8*len(w.lanes)), leastShare)
+	count := (len(s.nodes) + each - 1) / each
+	s.shares = append(s.shares[:0], make([]share, count)...)
+	s.lanes = min(len(w.lanes), count)
+	began := w.main.now
+	var next atomic.Int64
+	work := func(l *lane) {
+		if w.watch.checks.Catch {
+			defer w.catch()
 		}
-		last = max(last, w.now)
+		l.active, l.end, l.out, l.last = true, end, l.out[:0], began
+		for i := int(next.Add(1)) - 1; i < count; i = int(next.Add(1)) - 1 {
+			from := len(l.out)
+			for _, n := range s.nodes[i*each : min((i+1)*each, len(s.nodes))] {
+				first := n.first1
+				n.first1 = 0
+				l.run(n, s.batch, first)
+			}
+			s.shares[i] = share{l, from, len(l.out)}
+		}
+		l.active = false
 	}
-	s.active = false
-	w.now = last
+	var others sync.WaitGroup
+	for _, l := range w.lanes[1:s.lanes] {
+		others.Go(func() { work(l) })
+	}
+	work(&w.main)
+	others.Wait()
+	s.lanes = 0
+	for _, l := range w.lanes {
+		w.main.last = max(w.main.last, l.last)
+	}
+	w.main.now = w.main.last
+	for _, s := range s.shares {
+		if s.lane == nil {
+			continue // a core panicked
+		}
+		for _, e := range s.lane.out[s.from:s.to] {
+			w.calendar.addFor(e.node, e.when, e.kind, e.ref)
+		}
+	}
 }
 
 // DoAt is Do at the virtual instant when, or now if that is over.
 func (w *Network) DoAt(n *Node, when clock.Time, f func(now clock.Time)) {
-	w.plan(max(when, w.now), entryDo, w.calls.add(call{node: n, do: f}), n)
+	n.lane.plan(max(when, n.lane.now), entryDo, w.calls.add(call{node: n, do: f}), n)
 }
 
 // lookahead returns how far nodes can be run ahead of each other now.

@@ -7,17 +7,19 @@ import (
 	"time"
 )
 
-// Nodes that run ahead of each other see and do the same as nodes that do not.
+// Nodes that run ahead of each other, and beside each other, see and do the same
+// as nodes that do not.
 func TestLookahead(t *testing.T) {
-	run := func(lookahead time.Duration) (*crowd, map[int][2]uint64) {
+	const size = 3 * leastShare
+	run := func(lookahead time.Duration, lanes int) (*crowd, map[int][2]uint64) {
 		link := func(from, to int) Link {
 			l := planet(from, to)
 			l.Jitter, l.Loss, l.Duplicate = 3*time.Millisecond, 0.01, 0.01
 			return l
 		}
-		c := newCrowd(t, Config{Seed: 7, Link: link, Lookahead: lookahead, Checks: Checks{Turns: 16}}, 12, 50, MemberOptions{Access: Access{Up: 8_000_000, Down: 8_000_000}})
+		c := newCrowd(t, Config{Seed: 7, Link: link, Lookahead: lookahead, Lanes: lanes, Checks: Checks{Turns: 16}}, size, 50, MemberOptions{Access: Access{Up: 8_000_000, Down: 8_000_000}})
 		c.play(t)
-		c.publish(t, 4*time.Second)
+		c.publish(t, 2*time.Second)
 		c.w.Run(time.Second)
 		if err := c.w.Err(); err != nil {
 			t.Fatal(err)
@@ -28,10 +30,11 @@ func TestLookahead(t *testing.T) {
 		}
 		return c, sums
 	}
-	one, want := run(0)
-	two, got := run(planetLatency)
-	if one.w.Stats() != two.w.Stats() {
-		t.Errorf("one by one: %+v\nwith lookahead: %+v", one.w.Stats(), two.w.Stats())
+	one, want := run(0, 1)
+	two, got := run(planetLatency, 1)
+	three, _ := run(planetLatency, 3)
+	if one.w.Stats() != two.w.Stats() || two.w.Stats() != three.w.Stats() {
+		t.Errorf("one by one: %+v\nwith lookahead: %+v\nwith three lanes: %+v", one.w.Stats(), two.w.Stats(), three.w.Stats())
 	}
 	for i := range want {
 		if got[i] != want[i] {
@@ -40,7 +43,7 @@ func TestLookahead(t *testing.T) {
 	}
 	for i, v := range one.viewers {
 		o := two.viewers[i]
-		if v.count < 300 || v.count != o.count || v.lost != o.lost || v.wrong != "" || o.wrong != "" {
+		if v.count < 200 || v.count != o.count || v.lost != o.lost || v.wrong != "" || o.wrong != "" {
 			t.Errorf("viewer %d: %d messages, %d lost, %q; with lookahead %d, %d, %q", i, v.count, v.lost, v.wrong, o.count, o.lost, o.wrong)
 		}
 		for k := range v.late {
@@ -49,8 +52,8 @@ func TestLookahead(t *testing.T) {
 			}
 		}
 	}
-	if again, _ := run(planetLatency); again.w.Trace() != two.w.Trace() {
-		t.Errorf("the same seed gave the traces %x and %x", again.w.Trace(), two.w.Trace())
+	if one, two, three := one.w.Trace(), two.w.Trace(), three.w.Trace(); one != two || two != three {
+		t.Errorf("the same seed gave the traces %x, %x with lookahead, and %x with three lanes", one, two, three)
 	}
 }
 

@@ -23,8 +23,9 @@ const (
 	budgetWatching = 32 << 10 // more
 	cipherSize     = 2 * (768 + 48)
 
-	// What a network needs for itself: the days of its calendar, and a buffer.
-	networkSize = yearDays*4 + yearDays/8 + transmitSize
+	// What a network needs for itself: the days of its calendar, the list of what
+	// is in flight, and a buffer.
+	networkSize = yearDays*4 + yearDays/8 + transmitSize + int64(unsafe.Sizeof(Network{}))
 	nodeSize    = int64(unsafe.Sizeof(Node{}))
 )
 

@@ -316,7 +316,7 @@ type routed struct {
 }
 
 // route finds out who has an address, from where a node is.
-func (w *Network) route(n *Node, to netip.AddrPort) (routed, Drop) {
+func (l *lane) route(n *Node, to netip.AddrPort) (routed, Drop) {
 	r := routed{from: n.Addr}
 	for t := n.nat; t != nil; t = t.cfg.Behind {
 		r.local = t == n.nat
@@ -331,7 +331,7 @@ func (w *Network) route(n *Node, to netip.AddrPort) (routed, Drop) {
 			return routed{}, DropFilter
 		}
 		var ok bool
-		if r.from, ok = t.translate(w.now, r.from, to); !ok {
+		if r.from, ok = t.translate(l.now, r.from, to); !ok {
 			return routed{}, DropPorts
 		}
 		if to.Addr() == t.outer {
@@ -339,14 +339,14 @@ func (w *Network) route(n *Node, to netip.AddrPort) (routed, Drop) {
 		}
 	}
 	r.local = false
-	if h := w.public(to); h != nil {
-		if h.stopped {
+	if h := l.net.public(to); h != nil {
+		if h.stopped && !l.active { // in a stretch it may not be looked at; it drops what comes
 			return routed{}, DropDead
 		}
 		r.to, r.near = h, h
 		return r, 0
 	}
-	if t := w.outside[to.Addr()]; t != nil {
+	if t := l.net.outside[to.Addr()]; t != nil {
 		return r.into(t, to)
 	}
 	return routed{}, DropDead

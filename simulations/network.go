@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -25,10 +26,16 @@ type Config struct {
 	// Lookahead, if it is not 0, is what every datagram takes from one node to
 	// another at least. It lets nodes run ahead of each other for so long, which
 	// makes large networks faster; a datagram that is faster is a breach. In a
-	// call from a node (OnTurn, Do), Now is the node's present, and others may be
-	// ahead of it or behind, so that such calls must not touch them. While there
-	// are NATs it has no effect.
+	// call from a node (OnTurn, Do) others may be ahead of it or behind, so that
+	// such calls must not touch them, and must take the time from the node and
+	// not from the Network. While there are NATs it has no effect.
 	Lookahead time.Duration
+
+	// Lanes is how many nodes are run at the same time, on as many threads.
+	// Default 1. It needs a Lookahead, and calls from different nodes must then
+	// bear to be made at once. What happens does not depend on it. With
+	// Checks.Order it has no effect.
+	Lanes int
 
 	// LAN is the way between nodes behind the same NAT. Default: 0.5 ms.
 	LAN Link
@@ -58,7 +65,8 @@ type Progress struct {
 // Network is a virtual network with its nodes and its clock.
 type Network struct {
 	cfg      Config
-	now      clock.Time
+	main     lane // outside of stretches, and the first in them
+	lanes    []*lane
 	calendar calendar
 	nodes    []*Node
 	moved    map[netip.AddrPort]*Node // nodes at other addresses than their first, and NATs' insides are elsewhere
@@ -68,11 +76,7 @@ type Network struct {
 	calls    calls
 	stretch  stretch
 	works    works
-	paths    map[uint64]*pathState
 	faults   []*Fault
-	trace    uint64
-	buf      []byte
-	stats    Stats
 	sampleAt clock.Time
 	watch    watch
 }
@@ -99,9 +103,17 @@ func New(cfg Config) *Network {
 		cfg:      cfg,
 		moved:    map[netip.AddrPort]*Node{},
 		outside:  map[netip.Addr]*NAT{},
-		paths:    map[uint64]*pathState{},
-		buf:      make([]byte, transmitSize),
 		sampleAt: clock.Time(0).Add(cfg.SampleEvery),
+	}
+	if cfg.Checks.Order || cfg.Lanes < 1 {
+		w.cfg.Lanes = 1
+	}
+	w.main.init(w)
+	w.lanes = append(w.lanes, &w.main)
+	for range w.cfg.Lanes - 1 {
+		l := new(lane)
+		l.init(w)
+		w.lanes = append(w.lanes, l)
 	}
 	w.calendar.init()
 	w.watch.init(cfg.Checks)
@@ -112,14 +124,20 @@ func New(cfg Config) *Network {
 }
 
 // Now returns the virtual time.
-func (w *Network) Now() clock.Time { return w.now }
+func (w *Network) Now() clock.Time { return w.main.now }
 
 // Unix returns the virtual wall clock in microseconds, as nodes whose clocks
 // are right have it.
-func (w *Network) Unix() int64 { return int64(w.now) / int64(time.Microsecond) }
+func (w *Network) Unix() int64 { return int64(w.main.now) / int64(time.Microsecond) }
 
 // Stats returns what has happened so far.
-func (w *Network) Stats() Stats { return w.stats }
+func (w *Network) Stats() Stats {
+	s := w.main.stats
+	for _, l := range w.lanes[1:] {
+		s.add(&l.stats)
+	}
+	return s
+}
 
 // Nodes returns all nodes in the order in which they were added, those that
 // were stopped or removed included.
@@ -143,22 +161,25 @@ func (w *Network) AddNode(cfg node.CoreConfig) (*Node, error) {
 // At calls f at the virtual instant when, or now if that is over. Calls of one
 // instant are made in the order in which they were asked for.
 func (w *Network) At(when clock.Time, f func()) {
-	w.plan(max(when, w.now), entryCall, w.calls.add(call{f: f}), nil)
+	if w.stretch.lanes > 1 {
+		panic("BUG: simulations: a call for everybody is planned from a node's turn while nodes run at once")
+	}
+	w.main.plan(max(when, w.main.now), entryCall, w.calls.add(call{f: f}), nil)
 }
 
 // After calls f when d has passed.
-func (w *Network) After(d time.Duration, f func()) { w.At(w.now.Add(d), f) }
+func (w *Network) After(d time.Duration, f func()) { w.At(w.main.now.Add(d), f) }
 
 // Run lets virtual time pass for d, or until an invariant breaks; see Err.
 func (w *Network) Run(d time.Duration) {
 	if w.watch.checks.Catch {
 		defer w.catch()
 	}
-	end := w.now.Add(d)
+	end := w.main.now.Add(d)
 	for steps := 0; w.watch.breach == nil; {
 		when := min(w.calendar.next(), end)
 		for w.sampleAt <= when {
-			w.now = max(w.now, w.sampleAt)
+			w.main.now = max(w.main.now, w.sampleAt)
 			w.sampleAt = w.sampleAt.Add(w.cfg.SampleEvery)
 			w.sample()
 		}
@@ -175,12 +196,12 @@ func (w *Network) Run(d time.Duration) {
 			if when < end {
 				continue // what was sampled put something earlier in
 			}
-			w.now = end
+			w.main.now = end
 			return
 		}
-		w.now = e.when
+		w.main.now = e.when
 		steps = w.progress(steps + 1)
-		w.happen(&e)
+		w.main.happen(&e)
 	}
 }
 
@@ -191,29 +212,9 @@ func (w *Network) progress(steps int) int {
 		return steps
 	}
 	if w.cfg.Progress != nil {
-		w.cfg.Progress(Progress{Now: w.now, Events: w.stats.Events})
+		w.cfg.Progress(Progress{Now: w.main.now, Events: w.Stats().Events})
 	}
 	return 0
-}
-
-// happen does what an entry of the calendar stands for.
-func (w *Network) happen(e *entry) {
-	switch e.kind {
-	case entryWake:
-		w.wake(w.nodes[e.ref], e.when)
-	case entryDatagram:
-		w.arrive(e.ref)
-	case entryWork:
-		w.finish(e.ref)
-	case entryCall:
-		w.stats.Events++
-		w.calls.take(e.ref).f()
-	case entryDo:
-		w.stats.Events++
-		if c := w.calls.take(e.ref); !c.node.stopped {
-			w.Do(c.node, c.do)
-		}
-	}
 }
 
 func (w *Network) sample() {
@@ -221,24 +222,28 @@ func (w *Network) sample() {
 		hugePages()
 	}
 	if w.cfg.Sample != nil {
-		w.cfg.Sample(w.now)
+		w.cfg.Sample(w.main.now)
 	}
 	w.checkNow()
 }
 
 // Slim gives back the memory that busier times have left in the network itself.
 func (w *Network) Slim() {
-	w.flights.slim()
+	for _, l := range w.lanes {
+		l.pool = pool{}
+	}
+	w.main.pool.free = w.flights.slim()
 	w.calendar.rebuild(w.calendar.shift)
 }
 
 // String tells the counters.
 func (w *Network) String() string {
-	return fmt.Sprintf("%v: %d nodes, %d events", time.Duration(w.now), len(w.nodes), w.stats.Events)
+	return fmt.Sprintf("%v: %d nodes, %d events", time.Duration(w.main.now), len(w.nodes), w.Stats().Events)
 }
 
 // calls are the functions that At and DoAt were given.
 type calls struct {
+	one  sync.Mutex
 	list []call
 	free []uint32
 }
@@ -250,6 +255,8 @@ type call struct {
 }
 
 func (c *calls) add(f call) uint32 {
+	c.one.Lock()
+	defer c.one.Unlock()
 	if n := len(c.free); n > 0 {
 		i := c.free[n-1]
 		c.free = c.free[:n-1]
@@ -261,6 +268,8 @@ func (c *calls) add(f call) uint32 {
 }
 
 func (c *calls) take(i uint32) call {
+	c.one.Lock()
+	defer c.one.Unlock()
 	f := c.list[i]
 	c.list[i] = call{}
 	c.free = append(c.free, i)

@@ -3,6 +3,7 @@ package simulations
 import (
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -75,6 +76,7 @@ type Node struct {
 	Tag any
 
 	net     *Network
+	lane    *lane // in which it is run
 	driven  Driven
 	number  int
 	rng     rand.PCG // of what happens to what it sends
@@ -98,7 +100,10 @@ type Node struct {
 	rare       *rare.Points
 	spins      int // wakes at one instant
 	spinAt     clock.Time
-	first1     uint32 // the first and last of its entries in a stretch, plus one; 0 outside of it
+	trace      uint64             // of what has arrived
+	paths      map[int]*pathState // by the number of the far end
+	turns      int                // since its core was checked
+	first1     uint32             // the first and last of its entries in a stretch, plus one; 0 outside of it
 	last1      uint32
 }
 
@@ -122,7 +127,7 @@ func (w *Network) Add(cfg NodeConfig) (*Node, error) {
 		}
 	}
 	n := &Node{
-		Addr: addressOf(number), net: w, number: number,
+		Addr: addressOf(number), net: w, lane: &w.main, number: number,
 		wakeAt: clock.Never, entryAt: clock.Never, nat: cfg.NAT,
 		packetCost: cfg.PacketCost, workCost: cfg.WorkCost, socket: cfg.Socket,
 		offset: cfg.ClockOffset, drift: int64(cfg.ClockDrift),
@@ -139,6 +144,9 @@ func (w *Network) Add(cfg NodeConfig) (*Node, error) {
 		return nil, err
 	}
 	n.Core, n.driven = core, core
+	if every := w.watch.checks.Turns; every > 0 { // not all at once
+		n.turns = int(mix(0, uint64(number)) % uint64(every))
+	}
 	n.rng.Seed(w.cfg.Seed, uint64(number)<<1|1)
 	if cfg.Access != (Access{}) {
 		n.access = &attachment{Access: cfg.Access}
@@ -152,7 +160,7 @@ func (w *Network) Add(cfg NodeConfig) (*Node, error) {
 	}
 	w.nodes = append(w.nodes, n)
 	if n.nat != nil {
-		core.SetAddresses(n.local(w.now), []netip.AddrPort{n.Addr})
+		core.SetAddresses(n.local(w.main.now), []netip.AddrPort{n.Addr})
 	}
 	return n, nil
 }
@@ -179,13 +187,17 @@ func (n *Node) Number() int { return n.number }
 func (n *Node) Stopped() bool { return n.stopped }
 
 // Stalled reports whether the node does nothing now, see Network.Stall.
-func (n *Node) Stalled() bool { return n.stalled > n.net.now }
+func (n *Node) Stalled() bool { return n.stalled > n.lane.now }
 
 // Unix returns the node's wall clock in microseconds.
-func (n *Node) Unix() int64 { return int64(n.local(n.net.now)) / int64(time.Microsecond) }
+func (n *Node) Unix() int64 { return int64(n.local(n.lane.now)) / int64(time.Microsecond) }
+
+// Instant returns the network's time, as it is for the node; see
+// Config.Lookahead.
+func (n *Node) Instant() clock.Time { return n.lane.now }
 
 // Now returns the time by the node's own clock.
-func (n *Node) Now() clock.Time { return n.local(n.net.now) }
+func (n *Node) Now() clock.Time { return n.local(n.lane.now) }
 
 // local turns an instant of the network into one of the node's clock. The
 // clock is never before its origin, and runs 1 + drift/10⁶ as fast.
@@ -238,12 +250,12 @@ func (w *Network) Remove(n *Node) {
 	if n.nat != nil {
 		n.nat.dismiss(n)
 	}
-	n.Core, n.driven, n.OnTurn, n.Tag, n.access = nil, nil, nil, nil, nil
+	n.Core, n.driven, n.OnTurn, n.Tag, n.access, n.paths = nil, nil, nil, nil, nil, nil
 }
 
 // Stall makes a node do nothing for d, as a machine that swaps. Datagrams wait
 // in its socket.
-func (w *Network) Stall(n *Node, d time.Duration) { n.stalled = max(n.stalled, w.now.Add(d)) }
+func (w *Network) Stall(n *Node, d time.Duration) { n.stalled = max(n.stalled, n.lane.now.Add(d)) }
 
 // SetAccess changes a node's access link. What waits in its queues has been
 // timed already.
@@ -305,12 +317,12 @@ func (w *Network) Do(n *Node, f func(now clock.Time)) {
 	if n.Core == nil {
 		panic("BUG: simulations: a call into a node that was removed")
 	}
-	f(n.local(w.now))
-	w.turn(n)
+	f(n.Now())
+	n.lane.turn(n)
 }
 
 // wake takes an alarm.
-func (w *Network) wake(n *Node, when clock.Time) {
+func (l *lane) wake(n *Node, when clock.Time) {
 	if n.entryAt != when { // it was set to an earlier instant, and that is over
 		return
 	}
@@ -318,19 +330,19 @@ func (w *Network) wake(n *Node, when clock.Time) {
 	if n.stopped {
 		return
 	}
-	if at := max(n.wakeAt, n.stalled); at > w.now {
-		w.alarm(n, at)
+	if at := max(n.wakeAt, n.stalled); at > l.now {
+		l.alarm(n, at)
 		return
 	}
-	if n.spinAt != w.now {
-		n.spinAt, n.spins = w.now, 0
+	if n.spinAt != l.now {
+		n.spinAt, n.spins = l.now, 0
 	}
 	if n.spins++; n.spins > maxSpins {
-		w.breachAt(n, "progress", "its core wants to be called again at once, over and over")
+		l.net.breachAt(n, "progress", "its core wants to be called again at once, over and over")
 		return
 	}
-	w.stats.Events++
-	w.turn(n)
+	l.stats.Events++
+	l.turn(n)
 }
 
 // maxSpins is how often a core may wake at one instant.
@@ -339,26 +351,26 @@ const maxSpins = 10_000
 // alarm sees to it that the node is woken at when. An entry that comes too
 // early is left in the calendar and puts itself off when it comes: deadlines
 // are put off with nearly every datagram.
-func (w *Network) alarm(n *Node, when clock.Time) {
+func (l *lane) alarm(n *Node, when clock.Time) {
 	n.wakeAt = when
 	if when < n.entryAt {
 		n.entryAt = when
-		w.plan(when, entryWake, uint32(n.number), n)
+		l.plan(when, entryWake, uint32(n.number), n)
 	}
 }
 
 // turn lets a node act and takes what it sends.
-func (w *Network) turn(n *Node) {
+func (l *lane) turn(n *Node) {
 	if n.stopped {
 		return
 	}
-	now := n.local(w.now)
+	now := n.local(l.now)
 	n.driven.Advance(now)
 	for work, ok := n.driven.NextWork(); ok; work, ok = n.driven.NextWork() {
 		work.Run()
 		if n.workCost > 0 {
-			n.worker = max(n.worker, w.now).Add(n.workCost)
-			w.plan(n.worker, entryWork, w.works.add(n, work), n)
+			n.worker = max(n.worker, l.now).Add(n.workCost)
+			l.plan(n.worker, entryWork, l.net.works.add(n, work), n)
 			continue
 		}
 		n.driven.FinishWork(now, work)
@@ -369,22 +381,23 @@ func (w *Network) turn(n *Node) {
 			return
 		}
 	}
-	for b, ok := n.driven.Transmit(now, w.buf); ok; b, ok = n.driven.Transmit(now, w.buf) {
+	for b, ok := n.driven.Transmit(now, l.buf); ok; b, ok = n.driven.Transmit(now, l.buf) {
 		for data := b.B; len(data) > 0; {
 			size := len(data)
 			if b.Segment > 0 {
 				size = min(size, b.Segment)
 			}
-			w.send(n, b.To, data[:size])
+			l.send(n, b.To, data[:size])
 			data = data[size:]
 		}
 	}
-	w.watch.afterTurn(w, n)
-	w.alarm(n, max(n.global(n.driven.Deadline()), w.now))
+	l.net.watch.afterTurn(n)
+	l.alarm(n, max(n.global(n.driven.Deadline()), l.now))
 }
 
 // works is public-key work that takes its time.
 type works struct {
+	one  sync.Mutex
 	list []workItem
 	free []uint32
 }
@@ -395,6 +408,8 @@ type workItem struct {
 }
 
 func (s *works) add(n *Node, work *transport.Work) uint32 {
+	s.one.Lock()
+	defer s.one.Unlock()
 	if k := len(s.free); k > 0 {
 		i := s.free[k-1]
 		s.free = s.free[:k-1]
@@ -405,13 +420,20 @@ func (s *works) add(n *Node, work *transport.Work) uint32 {
 	return uint32(len(s.list) - 1)
 }
 
-func (w *Network) finish(ref uint32) {
-	item := w.works.list[ref]
-	w.works.list[ref] = workItem{}
-	w.works.free = append(w.works.free, ref)
+func (s *works) take(i uint32) workItem {
+	s.one.Lock()
+	defer s.one.Unlock()
+	item := s.list[i]
+	s.list[i] = workItem{}
+	s.free = append(s.free, i)
+	return item
+}
+
+func (l *lane) finish(ref uint32) {
+	item := l.net.works.take(ref)
 	if item.node.stopped {
 		return
 	}
-	item.node.driven.FinishWork(item.node.local(w.now), item.work)
-	w.turn(item.node)
+	item.node.driven.FinishWork(item.node.local(l.now), item.work)
+	l.turn(item.node)
 }

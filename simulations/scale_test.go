@@ -39,7 +39,7 @@ type crowd struct {
 
 type crowdViewer struct {
 	sub   *multicast.Subscription
-	net   *Network
+	node  *Node
 	count int
 	lost  int
 	next  uint64
@@ -113,7 +113,7 @@ func (c *crowd) sessions() (total, fewest int) {
 func (c *crowd) play(t testing.TB) {
 	t.Helper()
 	for i, n := range c.w.Nodes()[:len(c.members)-1] {
-		v := &crowdViewer{net: c.w}
+		v := &crowdViewer{node: n}
 		c.w.Do(n, func(now clock.Time) {
 			var err error
 			if v.sub, err = c.members[i].Streams().Play(now, "cam", multicast.PlayConfig{}); err != nil {
@@ -134,7 +134,7 @@ func (v *crowdViewer) drain() {
 		v.next = n + 1
 		v.count++
 		v.lost += f.Lost
-		v.late = append(v.late, time.Duration(v.net.Unix()-f.SentAt)*time.Microsecond)
+		v.late = append(v.late, time.Duration(v.node.Unix()-f.SentAt)*time.Microsecond)
 		v.sub.Reuse(f.Data)
 	}
 }
@@ -161,7 +161,7 @@ func (c *crowd) publish(t testing.TB, d time.Duration) {
 		binary.BigEndian.PutUint64(data, uint64(c.sent))
 		if err := c.pub.Write(now, multicast.Message{
 			Data: data, Timestamp: uint32(c.sent * 1000 / perSecond),
-			Key: c.sent%perSecond == 0, SentAt: c.w.Unix(),
+			Key: c.sent%perSecond == 0, SentAt: n.Unix(),
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -196,6 +196,10 @@ type stint struct {
 	at     clock.Time
 }
 
+// lanes is how many nodes benchmarks run at once: as many as there are
+// processors, which -cpu sets.
+func lanes() int { return runtime.GOMAXPROCS(0) }
+
 func begin(w *Network) stint { return stint{w, time.Now(), cpuTime(), w.Stats(), w.Now()} }
 
 // report gives its figures.
@@ -226,7 +230,7 @@ func BenchmarkIdle(b *testing.B) {
 				defer debug.SetGCPercent(debug.SetGCPercent(30))
 				before := liveHeap()
 				began := time.Now()
-				c := newCrowd(b, Config{Seed: 1, Checks: Checks{Turns: 1 << 20}}, size, max(size/10, 100), MemberOptions{})
+				c := newCrowd(b, Config{Seed: 1, Lanes: lanes(), Checks: Checks{Turns: 1 << 20}}, size, max(size/10, 100), MemberOptions{})
 				joined := time.Since(began)
 				c.w.Run(settleTime)
 				m := begin(c.w)
@@ -260,7 +264,7 @@ func BenchmarkStream(b *testing.B) {
 				// What lives as long as a viewer is far more than what it throws away.
 				defer debug.SetGCPercent(debug.SetGCPercent(50))
 				defer debug.SetMemoryLimit(debug.SetMemoryLimit(11 << 30))
-				crowd := newCrowd(b, Config{Seed: 1, Checks: Checks{Turns: 1 << 16}}, c.size, max(c.size/10, 50), MemberOptions{})
+				crowd := newCrowd(b, Config{Seed: 1, Lanes: lanes(), Checks: Checks{Turns: 1 << 16}}, c.size, max(c.size/10, 50), MemberOptions{})
 				crowd.w.Run(5 * time.Second)
 				crowd.play(b)
 				crowd.w.Run(time.Second)

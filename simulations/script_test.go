@@ -32,13 +32,13 @@ func (s *script) HandleDatagram(_ clock.Time, from netip.AddrPort, b []byte) {
 	for _, c := range b {
 		sum += int(c)
 	}
-	s.got = append(s.got, arrival{s.node.net.now, from, len(b), sum})
+	s.got = append(s.got, arrival{s.node.net.main.now, from, len(b), sum})
 }
 
 func (s *script) Advance(now clock.Time) {
 	if s.due <= now {
 		s.due = clock.Never
-		s.woke = append(s.woke, s.node.net.now)
+		s.woke = append(s.woke, s.node.net.main.now)
 	}
 }
 func (s *script) Deadline() clock.Time                   { return s.due }

@@ -40,13 +40,32 @@ type Stats struct {
 	DroppedBytes    [drops]uint64
 }
 
-func (w *Network) drop(why Drop, size int) {
-	w.stats.Dropped[why]++
-	w.stats.DroppedBytes[why] += uint64(size)
+// add counts what another has counted.
+func (s *Stats) add(o *Stats) {
+	s.Events += o.Events
+	s.Sent += o.Sent
+	s.Delivered += o.Delivered
+	s.Lost += o.Lost
+	s.Dead += o.Dead
+	s.Bytes += o.Bytes
+	s.Duplicated += o.Duplicated
+	s.Corrupted += o.Corrupted
+	s.Reordered += o.Reordered
+	s.DeliveredBytes += o.DeliveredBytes
+	s.DuplicatedBytes += o.DuplicatedBytes
+	for i := range s.Dropped {
+		s.Dropped[i] += o.Dropped[i]
+		s.DroppedBytes[i] += o.DroppedBytes[i]
+	}
+}
+
+func (l *lane) drop(why Drop, size int) {
+	l.stats.Dropped[why]++
+	l.stats.DroppedBytes[why] += uint64(size)
 	switch why {
 	case DropLoss:
-		w.stats.Lost++
+		l.stats.Lost++
 	case DropDead:
-		w.stats.Dead++
+		l.stats.Dead++
 	}
 }

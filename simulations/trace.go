@@ -21,22 +21,29 @@ const (
 	TraceNothing
 )
 
-// Trace returns a fingerprint of every datagram that has arrived.
-func (w *Network) Trace() uint64 { return w.trace }
+// Trace returns a fingerprint of every datagram that has arrived: of those of
+// each node in their order, and of the nodes in theirs.
+func (w *Network) Trace() uint64 {
+	var h uint64
+	for _, n := range w.nodes {
+		h = mix(h, n.trace)
+	}
+	return h
+}
 
-// fingerprint adds an arrival to the trace.
-func (w *Network) fingerprint(from netip.AddrPort, n *Node, data []byte) {
-	if w.cfg.Trace == TraceNothing {
+// fingerprint adds an arrival to the node's trace.
+func (l *lane) fingerprint(from netip.AddrPort, n *Node, data []byte) {
+	if l.net.cfg.Trace == TraceNothing {
 		return
 	}
 	a := from.Addr().As4()
-	h := mix(w.trace, uint64(w.now))
+	h := mix(n.trace, uint64(l.now))
 	h = mix(h, uint64(binary.BigEndian.Uint32(a[:]))<<32|uint64(from.Port())<<16)
-	h = mix(h, uint64(n.number)<<20^uint64(len(data)))
-	if w.cfg.Trace == TraceContent {
+	h = mix(h, uint64(len(data)))
+	if l.net.cfg.Trace == TraceContent {
 		h = mix(h, xxhash.Sum64(data))
 	}
-	w.trace = h
+	n.trace = h
 }
 
 // mix folds a number into a fingerprint: a step of the finalizer of splitmix64.

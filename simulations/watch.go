@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -55,8 +56,8 @@ func (b *Breach) Error() string {
 // watch is the state of a network's checks.
 type watch struct {
 	checks Checks
+	one    sync.Mutex // over breach
 	breach *Breach
-	turns  int
 	own    []ownCheck
 	order  *orderBook // nil unless asked for
 }
@@ -87,16 +88,19 @@ func (w *Network) Check(name string, f func(now clock.Time) error) {
 }
 
 // Fail stops the network: an invariant that the caller watches is broken. The
-// first one counts.
+// first one in virtual time counts.
 func (w *Network) Fail(n *Node, name, detail string) { w.breachAt(n, name, detail) }
 
 func (w *Network) breachAt(n *Node, name, detail string) {
-	if w.watch.breach != nil {
-		return
-	}
-	w.watch.breach = &Breach{Name: name, Detail: detail, Seed: w.cfg.Seed, At: w.now, Node: -1}
+	b := &Breach{Name: name, Detail: detail, Seed: w.cfg.Seed, At: w.main.now, Node: -1}
 	if n != nil {
-		w.watch.breach.Node = n.number
+		b.At, b.Node = n.lane.now, n.number
+		n.lane.broken = true
+	}
+	w.watch.one.Lock()
+	defer w.watch.one.Unlock()
+	if have := w.watch.breach; have == nil || b.At < have.At || b.At == have.At && b.Node < have.Node {
+		w.watch.breach = b
 	}
 }
 
@@ -119,7 +123,7 @@ func (w *Network) checkNow() {
 		w.breachAt(nil, "memory", err.Error())
 	}
 	for _, c := range w.watch.own {
-		if err := c.f(w.now); err != nil {
+		if err := c.f(w.main.now); err != nil {
 			w.breachAt(nil, c.name, err.Error())
 		}
 	}
@@ -152,19 +156,20 @@ func (w *Network) conserved() error {
 	w.calendar.each(func(e *entry) {
 		if e.kind == entryDatagram {
 			datagrams++
-			inFlight += uint64(len(w.flights.list[e.ref].data))
+			inFlight += uint64(len(w.flights.at(e.ref).data))
 		}
 	})
-	in := w.stats.Bytes + w.stats.DuplicatedBytes
-	out := w.stats.DeliveredBytes + inFlight
-	for _, b := range w.stats.DroppedBytes {
+	stats := w.Stats()
+	in := stats.Bytes + stats.DuplicatedBytes
+	out := stats.DeliveredBytes + inFlight
+	for _, b := range stats.DroppedBytes {
 		out += b
 	}
 	if in != out {
 		return fmt.Errorf("%d bytes went in, %d are accounted for", in, out)
 	}
-	nIn, nOut := w.stats.Sent+w.stats.Duplicated, w.stats.Delivered+datagrams
-	for _, n := range w.stats.Dropped {
+	nIn, nOut := stats.Sent+stats.Duplicated, stats.Delivered+datagrams
+	for _, n := range stats.Dropped {
 		nOut += n
 	}
 	if nIn != nOut {
@@ -174,15 +179,15 @@ func (w *Network) conserved() error {
 }
 
 // afterTurn checks a core's own invariants, after some of its turns.
-func (t *watch) afterTurn(w *Network, n *Node) {
+func (t *watch) afterTurn(n *Node) {
 	if t.checks.None {
 		return
 	}
-	if t.turns++; t.turns < t.checks.Turns {
+	if n.turns++; n.turns < t.checks.Turns {
 		return
 	}
-	t.turns = 0
-	if err := n.Core.Check(n.local(w.now)); err != nil {
-		w.breachAt(n, "core", err.Error())
+	n.turns = 0
+	if err := n.Core.Check(n.Now()); err != nil {
+		n.net.breachAt(n, "core", err.Error())
 	}
 }

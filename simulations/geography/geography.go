@@ -51,6 +51,19 @@ func (m *Map) OneWayAt(slice, from, to int) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
+// Least returns the least latency between any two nodes, wherever they are.
+func (m *Map) Least() time.Duration {
+	us := m.local
+	for _, s := range m.slices {
+		for i, v := range s {
+			if i%(len(m.places)+1) != 0 { // not from a place to itself
+				us = min(us, v)
+			}
+		}
+	}
+	return time.Duration(us) * time.Microsecond
+}
+
 // Regions returns the names of the regions, sorted; none if places have none.
 func (m *Map) Regions() []string {
 	var names []string

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"sync"
 	"time"
 
 	"rtmfp/group"
@@ -35,6 +36,10 @@ type Options struct {
 	// Watch, if it is not nil, is told of every node before its core is made,
 	// and may change how it is configured, to trace it for example.
 	Watch func(number int, role string, cfg *simulations.NodeConfig)
+
+	// Lanes is how many of the run's nodes are run at once, where the scenario
+	// allows it. Default 1. The figures do not depend on it.
+	Lanes int
 
 	// Draw, if it is not 0, gives the nodes other keys and other random numbers
 	// than the seed alone, on the same lines.
@@ -90,6 +95,7 @@ type run struct {
 	ended    clock.Time
 
 	measuring bool
+	one       sync.Mutex // over what the turns of several nodes count: tally, windows, traffic
 	windows   windows
 	tally     tally
 	traffic   traffic
@@ -133,6 +139,8 @@ func Run(ctx context.Context, s *scenario.Scenario, m *geography.Map, seed uint6
 		Sample:      r.sample,
 		SampleEvery: time.Duration(s.Measure.Sample),
 		Progress:    r.progress,
+		Lookahead:   r.lookahead(),
+		Lanes:       opts.Lanes,
 	})
 	r.watchRing()
 	if err := r.plan(); err != nil {
@@ -144,6 +152,25 @@ func Run(ctx context.Context, s *scenario.Scenario, m *geography.Map, seed uint6
 		return nil, err
 	}
 	return r.result(seed, time.Since(began)), nil
+}
+
+// leastLookahead is what makes it worth while to run nodes ahead of each other.
+const leastLookahead = time.Millisecond
+
+// lookahead returns how far nodes can be run ahead of each other: for as long
+// as every datagram is on its way. There is none where the turns of nodes do
+// more than to count: where their order is told, or they answer each other
+// beside the network.
+func (r *run) lookahead() time.Duration {
+	s, o := r.s, &r.opts
+	if s.Routing != nil || s.Talk != nil || s.Checks.Order || o.Watch != nil || o.Delivered != nil || o.Tell != nil {
+		return 0
+	}
+	least := r.m.Least() + 2*time.Duration(s.Network.LastMile[0])
+	if least < leastLookahead {
+		return 0
+	}
+	return least
 }
 
 // seed makes the source of what the run itself draws.

@@ -28,7 +28,8 @@ func (p Progress) Left() time.Duration {
 }
 
 // Seeds runs a scenario once for each seed, up to `parallel` at a time, 0 for
-// as many as the machine has cores. progress, if it is not nil, is called now
+// as many as the machine has cores, among which cores that are left over are
+// dealt. progress, if it is not nil, is called now
 // and then, never by two at once. Results are in the order of the seeds.
 func Seeds(ctx context.Context, s *scenario.Scenario, seeds []uint64, parallel int, progress func(Progress)) ([]*Result, error) {
 	m, err := s.Map()
@@ -38,6 +39,8 @@ func Seeds(ctx context.Context, s *scenario.Scenario, seeds []uint64, parallel i
 	if parallel <= 0 {
 		parallel = runtime.GOMAXPROCS(0)
 	}
+	parallel = min(parallel, len(seeds))
+	lanes := runtime.GOMAXPROCS(0) / max(parallel, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
@@ -62,10 +65,10 @@ func Seeds(ctx context.Context, s *scenario.Scenario, seeds []uint64, parallel i
 		}
 		progress(p)
 	}
-	for range min(parallel, len(seeds)) {
+	for range parallel {
 		workers.Go(func() {
 			for i := range queue {
-				res, err := Run(ctx, s, m, seeds[i], Options{Progress: func(now time.Duration, n uint64) {
+				res, err := Run(ctx, s, m, seeds[i], Options{Lanes: lanes, Progress: func(now time.Duration, n uint64) {
 					mu.Lock()
 					defer mu.Unlock()
 					at[i], events[i] = now, n

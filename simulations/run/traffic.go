@@ -159,7 +159,9 @@ func (r *run) posted(m *member, number uint64, author group.PeerID) {
 	}
 	m.posts[number/64] |= 1 << (number % 64)
 	if at := t.posts[number].at; at >= m.born.Add(leastStay) && m != t.posts[number].by {
-		t.postDelay.Add(uint64(r.net.Now().Sub(at)/time.Microsecond), 1)
+		r.one.Lock()
+		t.postDelay.Add(uint64(m.node.Instant().Sub(at)/time.Microsecond), 1)
+		r.one.Unlock()
 	}
 }
 

@@ -69,7 +69,7 @@ func (r *run) turn(m *member) {
 // frame takes a message that a viewer can play.
 func (r *run) frame(m *member, f *multicast.Frame) {
 	w := m.watch
-	now := r.net.Now()
+	now := m.node.Instant()
 	number, err := r.pattern.read(f.Data, len(r.message))
 	if err != nil {
 		r.net.Fail(m.node, "bytes", err.Error())
@@ -84,6 +84,8 @@ func (r *run) frame(m *member, f *multicast.Frame) {
 		return
 	}
 	at := r.publishedAt(number)
+	r.one.Lock()
+	defer r.one.Unlock()
 	if !w.begun {
 		w.begun, w.beganAt = true, now
 		w.done = binOf(now.Sub(r.began)) + 1

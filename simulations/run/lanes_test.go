@@ -1,0 +1,45 @@
+package run
+
+import (
+	"testing"
+)
+
+// Figures do not depend on how many nodes are run at once.
+func TestLanes(t *testing.T) {
+	s := parse(t, `nodes = 40
+warmup = "9s"
+duration = "2s"
+[network]
+last_mile = ["1ms", "10ms"]
+[live]
+bitrate = "400kbit/s"
+message = "900B"
+[posts]
+rate = 5
+size = "300B"
+`)
+	ahead := func(r *run) {
+		if r.m == nil || r.lookahead() == 0 {
+			t.Fatal("nodes cannot be run ahead of each other")
+		}
+	}
+	one := once(t, s, 5, Options{Lanes: 1, made: ahead})
+	three := once(t, s, 5, Options{Lanes: 3, made: ahead})
+	if one.Trace != three.Trace {
+		t.Errorf("one lane: trace %v, three: %v", one.Trace, three.Trace)
+	}
+	same := 0
+	for name, v := range one.Figures {
+		switch name {
+		case "memory_per_node_bytes", "events_per_s", "real_time_ratio": // of the process
+			continue
+		}
+		if o := three.Figures[name]; o != v {
+			t.Errorf("%s: %v with one lane, %v with three", name, v, o)
+		}
+		same++
+	}
+	if same < 20 || one.Figures["post_delay_p99_ms"] == 0 || one.Figures["delay_p99_ms"] == 0 {
+		t.Errorf("too little was measured: %v", one.Figures)
+	}
+}
