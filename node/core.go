@@ -31,6 +31,9 @@ type CoreConfig struct {
 	// first, objects as far as that leaves room.
 	UploadLimit, DownloadLimit int
 
+	// LoopbackMTU is that of transport.Config.
+	LoopbackMTU int
+
 	// UnixMilli is the wall-clock time of instant zero, in milliseconds since
 	// 1970: what is signed carries it.
 	UnixMilli int64
@@ -196,14 +199,15 @@ const maxEvents = 4096
 // NewCore makes a core; it sends nothing until told to.
 func NewCore(cfg CoreConfig) (*Core, error) {
 	ep, err := transport.New(transport.Config{
-		Identity:   cfg.Identity,
-		Rand:       cfg.Rand,
-		Policy:     crypto.Policy{AllowLegacy: cfg.AllowLegacy, Simulation: cfg.SimulatedCrypto},
-		Introduce:  cfg.Introduce,
-		Keepalive:  idleKeepalive,
-		BriefHello: !cfg.AllowLegacy,
-		Rare:       cfg.Rare,
-		Trace:      cfg.Trace,
+		Identity:    cfg.Identity,
+		Rand:        cfg.Rand,
+		Policy:      crypto.Policy{AllowLegacy: cfg.AllowLegacy, Simulation: cfg.SimulatedCrypto},
+		Introduce:   cfg.Introduce,
+		LoopbackMTU: cfg.LoopbackMTU,
+		Keepalive:   idleKeepalive,
+		BriefHello:  !cfg.AllowLegacy,
+		Rare:        cfg.Rare,
+		Trace:       cfg.Trace,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)

@@ -168,7 +168,9 @@ type files struct {
 	stop  context.CancelFunc
 
 	swarms map[replication.CollectionID]*fileSwarm // the loop's
+	recent recentBlocks                            // the loop's
 	slots  chan struct{}                           // files that are being fetched from origins
+	spare  sync.Pool                               // *[]byte with room for any block and its proof
 }
 
 // Of jobs that wait for the disk; above these the core's events wait.
@@ -322,15 +324,23 @@ type fileJob struct {
 }
 
 // take gives an event of the core to the workers, and reports whether it was
-// about a file. The loop calls it.
-func (f *files) take(ev replication.Event) bool {
+// about a file. What was asked for and came of late is answered at once. The loop
+// calls it.
+func (f *files) take(now clock.Time, ev replication.Event) bool {
 	job := fileJob{kind: ev.Kind, id: ev.ID, index: ev.Index, data: ev.Data, link: ev.Link, request: ev.Request}
 	if ev.Kind != replication.Sought {
-		s := f.swarms[ev.Collection.ID()]
+		job.id = ev.Collection.ID()
+		s := f.swarms[job.id]
 		if s == nil || s.core != ev.Collection {
 			return false
 		}
 		job.swarm = s
+	}
+	if ev.Kind == replication.Requested {
+		if msg := f.recent.find(job.id, job.index); msg != nil {
+			_ = f.g.core.objects.Answer(now, job.request, msg)
+			return true
+		}
 	}
 	f.start.Do(func() {
 		for range fileWorkers {
@@ -418,12 +428,17 @@ func (s *fileSwarm) answer(job fileJob, buf []byte) func(now clock.Time) {
 			}
 		}
 	}
-	msg := make([]byte, 0, 1+len(proof)+len(block))
-	msg = append(msg, byte(len(proof)/content.HashSize))
+	spare, _ := s.f.spare.Get().(*[]byte)
+	if spare == nil {
+		spare = new([]byte)
+		*spare = make([]byte, 0, 1+content.BlockSize+content.MaxProof)
+	}
+	msg := append((*spare)[:0], byte(len(proof)/content.HashSize))
 	msg = append(append(msg, proof...), block...)
 	return func(now clock.Time) {
 		// A request that was taken back meanwhile needs no answer.
 		_ = s.f.g.core.objects.Answer(now, job.request, msg)
+		s.f.spare.Put(spare)
 	}
 }
 
@@ -450,7 +465,16 @@ func (s *fileSwarm) accept(job fileJob) func(now clock.Time) {
 	s.received += uint64(len(job.data))
 	s.wake()
 	s.mu.Unlock()
-	return func(now clock.Time) { _ = s.core.AddHave(now, Range{Start: job.index, End: job.index + 1}) }
+	return func(now clock.Time) {
+		_ = s.core.AddHave(now, Range{Start: job.index, End: job.index + 1})
+		old := job.data
+		if int(job.data[0]) == content.ProofLen(s.size, int(job.index)) { // others may need all of it
+			old = s.f.recent.add(job.id, job.index, job.data)
+		}
+		if old != nil {
+			s.f.g.core.objects.Recycle(old)
+		}
+	}
 }
 
 func (s *fileSwarm) wanted() bool {

@@ -49,6 +49,9 @@ const (
 	closingTime  = 250 * time.Millisecond
 )
 
+// loopbackMTU is the most that transport tries; loopback carries more.
+const loopbackMTU = 9000
+
 // Start binds the socket and runs the node until Close. The context only
 // bounds the start itself.
 //
@@ -84,6 +87,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		UploadLimit:   cfg.UploadLimit,
 		DownloadLimit: cfg.DownloadLimit,
 		AllowLegacy:   cfg.AllowLegacy,
+		LoopbackMTU:   loopbackMTU,
 	})
 	if err != nil {
 		return nil, err

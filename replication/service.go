@@ -35,6 +35,7 @@ type Service struct {
 	head   int
 	held   int // bytes of objects in events
 	due    int // and of those that were asked for
+	spare  [][]byte
 
 	requests    map[RequestID]*request
 	lastRequest RequestID

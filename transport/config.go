@@ -69,6 +69,10 @@ type Config struct {
 	// more than MTU turns discovery off.
 	MaxMTU int
 
+	// LoopbackMTU is the same for paths to loopback addresses, which no network
+	// bounds. Up to 9000, which is less than they carry; default: MaxMTU.
+	LoopbackMTU int
+
 	// MaxSessions bounds sessions in any state. Default 16384.
 	MaxSessions int
 
@@ -188,6 +192,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Policy.Extensions |= crypto.ExtensionECN
 	}
 	c.MaxMTU = max(c.MaxMTU, c.MTU)
+	c.LoopbackMTU = max(c.LoopbackMTU, c.MaxMTU)
 	c.MaxRecvBuffer = max(c.MaxRecvBuffer, c.RecvBuffer)
 	c.MaxSendBuffer = max(c.MaxSendBuffer, c.SendBuffer)
 	return c, nil
@@ -205,6 +210,7 @@ func (c *Config) limits() []limit {
 	return []limit{
 		{&c.MTU, defaultMTU, 576, 9000, "MTU"},
 		{&c.MaxMTU, defaultMaxMTU, 0, 9000, "MaxMTU"},
+		{&c.LoopbackMTU, 0, 0, 9000, "LoopbackMTU"},
 		{&c.MaxSessions, 16384, 1, maxSlots, "MaxSessions"},
 		{&c.MaxOpening, 1024, 1, maxSlots, "MaxOpening"},
 		{&c.MaxOpeningPerPrefix, 512, 1, maxSlots, "MaxOpeningPerPrefix"},

@@ -50,6 +50,9 @@ const (
 // mtuRange returns the common and the largest size to be tried on the path.
 func (s *Session) mtuRange() (common, largest int) {
 	common, largest = ethernetIPv4, s.e.cfg.MaxMTU
+	if s.addr.Addr().IsLoopback() && s.e.cfg.LoopbackMTU > largest {
+		common, largest = s.e.cfg.LoopbackMTU, s.e.cfg.LoopbackMTU
+	}
 	if s.addr.Addr().Is6() {
 		common, largest = common-ipv6Extra, max(largest-ipv6Extra, s.e.cfg.MTU)
 	}
@@ -74,7 +77,10 @@ func (m *mtuSearch) candidate(s *Session) int {
 // probeMTU builds a probe in buf if one is due and returns its size, else 0.
 func (s *Session) probeMTU(now clock.Time, buf []byte) int {
 	b := s.congestion.bulk
-	if b == nil || now < b.probeAt || int(s.mtu) >= s.e.cfg.MaxMTU {
+	if b == nil || now < b.probeAt {
+		return 0
+	}
+	if _, largest := s.mtuRange(); int(s.mtu) >= largest {
 		return 0
 	}
 	m := &b.mtuSearch

@@ -7,8 +7,8 @@ import (
 )
 
 // pool holds the free records and buffers of an endpoint, so that the steady
-// state allocates nothing. Buffers come in three sizes: control messages, small
-// media, and whole packets. Of each kind no more is held, free or in use, than
+// state allocates nothing. Buffers come in four sizes: control messages, small
+// media, whole packets, and those of loopback. Of each kind no more is held, free or in use, than
 // was in use at once of late, and a little: what a burst needed is given back
 // soon.
 type pool struct {
@@ -31,9 +31,10 @@ type tally struct {
 }
 
 const (
-	blockClasses = 3
+	blockClasses = 4
 	smallBlock   = 128
 	middleBlock  = 512
+	jumboBlock   = 9000
 
 	// Kinds of what the pool holds: a class of blocks, or one of these.
 	kindFragment = blockClasses
@@ -48,7 +49,7 @@ const (
 )
 
 // idleKept is how many are kept of each kind even if none was in use.
-var idleKept = [kinds]int32{4, 1, 1, 12, 4}
+var idleKept = [kinds]int32{4, 1, 1, 0, 12, 4}
 
 // take counts one that is in use from now on.
 func (t *tally) take() {
@@ -100,26 +101,28 @@ func (p *pool) age(now clock.Time) {
 	}
 }
 
-// class returns the size class of n bytes.
-func class(n int) int {
+// class returns the size class of n bytes, whole being that of whole packets.
+func class(n, whole int) int {
 	switch {
 	case n <= smallBlock:
 		return 0
 	case n <= middleBlock:
 		return 1
-	default:
+	case n <= whole:
 		return 2
+	default:
+		return 3
 	}
 }
 
-// block returns a buffer of n bytes, whole being the size of the largest class.
-// Buffers over whole bytes are not pooled.
+// block returns a buffer of n bytes, whole being the size of whole packets.
+// Buffers over the largest class are not pooled.
 func (p *pool) block(n, whole int) []byte {
-	if n > whole {
+	if n > max(whole, jumboBlock) {
 		return make([]byte, n)
 	}
-	c := class(n)
-	size := [blockClasses]int{smallBlock, middleBlock, whole}[c]
+	c := class(n, whole)
+	size := [blockClasses]int{smallBlock, middleBlock, whole, jumboBlock}[c]
 	t := &p.tallies[c]
 	t.take()
 	if t.free > 0 {
@@ -144,6 +147,8 @@ func (p *pool) free(b []byte, whole int) {
 		c = 1
 	case whole:
 		c = 2
+	case jumboBlock:
+		c = 3
 	default:
 		return
 	}

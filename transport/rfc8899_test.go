@@ -12,15 +12,24 @@ import (
 // for a time. It returns the sender's session and its flow.
 func carry(t *testing.T, mtu, most int, ipv6 bool) (*network, *testNode, *testNode, *Session, *SendFlow) {
 	t.Helper()
+	return carryTo(t, mtu, most, 0, func(i int) netip.Addr {
+		if ipv6 {
+			return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(i + 1)})
+		}
+		return netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})
+	})
+}
+
+// carryTo is carry between certain addresses.
+func carryTo(t *testing.T, mtu, most, loopback int, addr func(i int) netip.Addr) (*network, *testNode, *testNode, *Session, *SendFlow) {
+	t.Helper()
 	n := newNetwork(t, 1)
 	n.mtu = mtu
 	n.rate, n.queue = 6_250_000, 250_000
-	a := n.add("a", modern, func(c *Config) { c.MaxMTU = most })
-	b := n.add("b", modern, func(c *Config) { c.MaxMTU = most })
-	if ipv6 {
-		for i, node := range n.nodes {
-			node.addr = netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(i + 1)}), 1935)
-		}
+	a := n.add("a", modern, func(c *Config) { c.MaxMTU, c.LoopbackMTU = most, loopback })
+	b := n.add("b", modern, func(c *Config) { c.MaxMTU, c.LoopbackMTU = most, loopback })
+	for i, node := range n.nodes {
+		node.addr = netip.AddrPortFrom(addr(i), 1935)
 	}
 	s, _ := n.connect(a, b)
 	f := open(t, s, n.now, FlowOptions{Metadata: []byte("x")})
@@ -64,6 +73,34 @@ func TestPathMTUSearch(t *testing.T) {
 			t.Errorf("%+v: %d black holes", c, got)
 		}
 		if len(b.flows) != 1 {
+			t.Fatalf("%+v: nothing came", c)
+		}
+	}
+}
+
+// No network bounds what loopback carries, so that more is tried there first.
+func TestLoopbackMTU(t *testing.T) {
+	for _, c := range []struct {
+		addr           [4]byte
+		mtu, most, own int
+		least, want    int
+	}{
+		{[4]byte{127, 0, 0, 1}, 0, 0, 9000, 9000, 9000},
+		{[4]byte{127, 0, 0, 1}, 0, 0, 0, 1472, 1472},
+		{[4]byte{127, 0, 0, 1}, 0, 1200, 1100, 1200, 1200},
+		{[4]byte{127, 0, 0, 1}, 1500, 0, 9000, 1500 - 16, 1500},
+		{[4]byte{192, 0, 2, 1}, 0, 0, 9000, 1472, 1472},
+	} {
+		n, _, b, s, f := carryTo(t, c.mtu, c.most, c.own, func(i int) netip.Addr {
+			a := c.addr
+			a[3] += byte(i)
+			return netip.AddrFrom4(a)
+		})
+		keepSending(t, n, f, 12*time.Second)
+		if got := int(s.mtu); got < c.least || got > c.want || s.Stats().BlackHoles != 0 {
+			t.Errorf("%+v: got %d, %d black holes", c, got, s.Stats().BlackHoles)
+		}
+		if len(b.flows) != 1 || len(b.messages[b.flows[0]]) == 0 {
 			t.Fatalf("%+v: nothing came", c)
 		}
 	}

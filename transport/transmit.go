@@ -28,12 +28,12 @@ type Batch struct {
 }
 
 // Transmit builds datagrams in buf, which should hold many times Config.MTU and
-// must hold it once (and Config.MaxMTU), and returns them; false if there is nothing to send now.
+// must hold it once (and Config.LoopbackMTU), and returns them; false if there is nothing to send now.
 // The driver calls it until then. Sessions take turns.
 func (e *Endpoint) Transmit(now clock.Time, buf []byte) (Batch, bool) {
 	e.input(now)
-	if len(buf) < e.cfg.MaxMTU {
-		panic("BUG: transport: Transmit needs a buffer of at least Config.MaxMTU")
+	if len(buf) < e.cfg.LoopbackMTU {
+		panic("BUG: transport: Transmit needs a buffer of at least Config.LoopbackMTU")
 	}
 	if e.outbox.n > 0 {
 		out := e.outbox.pop()

@@ -224,7 +224,10 @@ func (d *download) file(ctx context.Context, m node.Manifest, path string) error
 		if err := d.fetch(ctx, m, nil); err != nil {
 			return err
 		}
-		return d.store.Export(ctx, m.Hash, path, store.ExportOptions{Move: true, Overwrite: d.cmd.Force})
+		if err := d.store.Export(ctx, m.Hash, path, store.ExportOptions{Move: true, Overwrite: d.cmd.Force}); err != nil {
+			return err
+		}
+		return d.store.Sync(m.Hash) // who is told that it is there may cut the power
 	}
 	return d.fetch(ctx, m, d.e.stdout)
 }
@@ -339,5 +342,13 @@ func (d *download) directory(ctx context.Context, m node.Manifest, root string) 
 			return fmt.Errorf("%s: %w", entry.Path, err)
 		}
 	}
-	return d.store.ExportDirectory(ctx, m.Hash, root, store.ExportOptions{Move: true, Overwrite: d.cmd.Force})
+	if err := d.store.ExportDirectory(ctx, m.Hash, root, store.ExportOptions{Move: true, Overwrite: d.cmd.Force}); err != nil {
+		return err
+	}
+	for _, entry := range list.Entries {
+		if err := d.store.Sync(entry.Hash); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -232,7 +232,7 @@ func (s *Store) finish(tree *content.Tree, temp string, p *place, o AddOptions) 
 		if errors.Is(err, ErrNotFound) {
 			if err = put(); err == nil {
 				err = s.insert(&item{hash: h, size: m.Size, manifest: m,
-					record: record{Manifest: string(encoded), State: stateDone, Pinned: o.Pin, Place: p, Added: now().Unix()}})
+					record: record{Manifest: string(encoded), State: stateDone, Pinned: o.Pin, Place: p, Added: now().Unix()}}, s.register)
 			}
 		} else if err == nil {
 			err = s.replace(it, put, p, o.Pin, string(encoded))
@@ -273,7 +273,7 @@ func (s *Store) replace(it *item, put func() error, p *place, pin bool, encoded 
 	}
 	err := s.changeItem(it, func(r *record) {
 		rename(r)
-		r.State, r.Place = stateDone, p
+		r.State, r.Place, r.Loose = stateDone, p, false
 	}, deleteBlocks(it.hash))
 	if err != nil {
 		return err

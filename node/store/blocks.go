@@ -46,7 +46,11 @@ func (s *Store) Create(m content.Manifest) (Info, error) {
 			return Info{}, err
 		}
 	}
-	if err := s.insert(it); err != nil {
+	put := s.announce
+	if m.Size == 0 {
+		put = s.register
+	}
+	if err := s.insert(it, put); err != nil {
 		return Info{}, err
 	}
 	return s.Info(m.Hash)
@@ -63,7 +67,7 @@ func (s *Store) recreate(it *item, m content.Manifest) (Info, error) {
 			content.ErrSize, m.Size, it.size)
 	case broken:
 		// What was shared in place is there no more: get it from others.
-		if err := s.changeItem(it, func(r *record) { r.State, r.Place = statePart, nil }, deleteBlocks(it.hash)); err != nil {
+		if err := s.changeItem(it, func(r *record) { r.State, r.Place, r.Loose = statePart, nil, false }, deleteBlocks(it.hash)); err != nil {
 			return Info{}, err
 		}
 		s.mu.Lock()
@@ -73,8 +77,9 @@ func (s *Store) recreate(it *item, m content.Manifest) (Info, error) {
 	return s.Info(m.Hash)
 }
 
-// insert takes a new file into the index; births is held.
-func (s *Store) insert(it *item) error {
+// insert takes a new file into the store, where put sees to it that it is there
+// when the process has ended; births is held.
+func (s *Store) insert(it *item, put func(it *item, r record) error) error {
 	s.mu.Lock()
 	switch {
 	case s.closed:
@@ -89,15 +94,13 @@ func (s *Store) insert(it *item) error {
 	if it.record.State == stateDone {
 		it.have = it.blocks()
 	}
-	it.recordMu.Lock() // whoever finds it waits until it is in the index
+	it.recordMu.Lock() // whoever finds it waits until it is put there
 	defer it.recordMu.Unlock()
 	s.items[it.hash] = it
 	s.used += it.cost()
 	r := it.record
 	s.mu.Unlock()
-	// A file of this hash may just have been removed, of which the index tells yet
-	// though the disk may not have it any more. What the disk has is found by load.
-	err := s.index.apply(deleteBlocks(it.hash), putRecord(it.hash, r))
+	err := put(it, r)
 	if err != nil {
 		s.mu.Lock()
 		s.drop(it)
@@ -216,11 +219,12 @@ func (s *Store) wrote(it *item, f file, i, n int) {
 		return
 	}
 	it.here.add(i)
+	it.sure.add(i)
 	it.dirty += int64(n)
 	s.mu.Lock()
 	it.have++
-	due := it.dirty >= s.opt.SyncBytes || it.have == it.tree.Blocks()
 	s.mu.Unlock()
+	due := it.dirty >= s.opt.SyncBytes
 	it.mu.Unlock()
 	if due {
 		select {
@@ -341,6 +345,7 @@ func (s *Store) spoiled(it *item, f file, i int, why error) error {
 		return err
 	}
 	it.here.drop(i)
+	it.sure.drop(i)
 	s.mu.Lock()
 	it.have--
 	done := it.record.State == stateDone

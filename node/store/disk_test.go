@@ -66,8 +66,20 @@ func (d *badDisk) synced(is func(u undo) bool) {
 	d.undo = left
 }
 
-// cut takes back some of what is not durable, the last of it first.
-func (d *badDisk) cut() error {
+// cut takes back some of what is not durable, the last of it first. Files below
+// the roots get no newer times by that.
+func (d *badDisk) cut(roots ...string) error {
+	var before []os.FileInfo
+	for _, u := range d.undo {
+		if u.file == nil {
+			continue
+		}
+		fi, err := u.file.Stat()
+		if err != nil {
+			return err
+		}
+		before = append(before, fi)
+	}
 	for i := len(d.undo) - 1; i >= 0; i-- {
 		u := d.undo[i]
 		switch {
@@ -90,6 +102,25 @@ func (d *badDisk) cut() error {
 	}
 	for _, f := range d.opened {
 		f.Close()
+	}
+	for _, root := range roots {
+		if err := filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			now, err := e.Info()
+			if err != nil {
+				return err
+			}
+			for _, old := range before {
+				if os.SameFile(old, now) {
+					return os.Chtimes(path, old.ModTime(), old.ModTime())
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"rtmfp/replication/content"
 )
@@ -14,7 +15,9 @@ import (
 type ExportOptions struct {
 	// Move gives the file away without copying it, if it can: from then on it
 	// is shared where it lies, and counts no longer against the quota. A file that
-	// is on another disk, or shared in place already, is copied.
+	// is on another disk, or shared in place already, is copied. What was not
+	// durable becomes so with the next Sync, which happens by itself; if the power
+	// goes before, the next Open takes back into the store what is left of it.
 	Move bool
 
 	// Overwrite replaces what is at the path.
@@ -37,9 +40,6 @@ func (s *Store) Export(ctx context.Context, h content.Hash, path string, o Expor
 		return err
 	}
 	defer s.release(it)
-	if err := s.sync(it); err != nil {
-		return err
-	}
 	s.mu.Lock()
 	complete := it.info().Complete
 	s.mu.Unlock()
@@ -114,21 +114,25 @@ func (s *Store) copyOut(ctx context.Context, it *item, path string, progress fun
 // moveOut renames the file and shares it in place. It reports false, without
 // an error, if the file can only be copied.
 func (s *Store) moveOut(ctx context.Context, it *item, path string) (moved bool, err error) {
-	if _, damaged, err := s.verify(ctx, it, nil); err != nil || damaged > 0 {
-		if err == nil {
-			err = fmt.Errorf("%w: %d blocks of %s", ErrCorrupt, damaged, it.hash)
-		}
+	if err := s.makeSure(ctx, it); err != nil {
 		return false, err
 	}
 	s.births.Lock()
 	defer s.births.Unlock()
 	it.mu.Lock()
 	defer it.mu.Unlock()
+	if err := s.load(it); err != nil {
+		return false, err
+	}
 	s.mu.Lock()
-	own := it.record.Place == nil && it.record.State == stateDone
+	own := it.record.Place == nil && it.have == it.blocks()
+	done := it.record.State == stateDone
 	s.mu.Unlock()
 	if !own {
 		return false, nil
+	}
+	if err := s.savePairs(it); err != nil {
+		return false, err
 	}
 	if err := s.changeItem(it, func(r *record) { r.Moving = path }); err != nil {
 		return false, err
@@ -137,39 +141,34 @@ func (s *Store) moveOut(ctx context.Context, it *item, path string) (moved bool,
 	if err := s.disk.Rename(s.dataPath(it.hash), path); err != nil {
 		return false, s.changeItem(it, func(r *record) { r.Moving = "" })
 	}
-	err = s.disk.SyncDir(filepath.Dir(path))
+	if done {
+		err = s.disk.SyncDir(filepath.Dir(path))
+	}
 	if err != nil {
 		err = failed("export to "+path, err)
 	}
 	return true, errors.Join(err, s.settle(it, path))
 }
 
-// settle makes a file that was moved to a path one that is shared in place.
-func (s *Store) settle(it *item, path string) error {
-	fi, err := os.Stat(path)
+// makeSure checks the blocks of a file that were not checked since it was
+// opened.
+func (s *Store) makeSure(ctx context.Context, it *item) error {
+	it.mu.Lock()
+	err := s.load(it)
+	blocks, sure := it.blocks(), slices.Clone(it.sure)
+	it.mu.Unlock()
 	if err != nil {
-		return failed("export", err)
+		return err
 	}
-	p := placeOf(path, fi)
-	return s.changeItem(it, func(r *record) { r.Place, r.Moving = &p, "" })
-}
-
-// settleMoves finds where files are that were being moved when the process
-// ended.
-func (s *Store) settleMoves() error {
-	for _, it := range s.all() {
-		path := it.record.Moving
-		if path == "" {
+	buf := make([]byte, 0, content.BlockSize)
+	for i := range blocks {
+		if sure.has(i) {
 			continue
 		}
-		_, err := os.Stat(s.dataPath(it.hash))
-		fi, other := os.Stat(path)
-		if errors.Is(err, os.ErrNotExist) && other == nil && fi.Size() == it.size {
-			err = s.settle(it, path)
-		} else {
-			err = s.changeItem(it, func(r *record) { r.Moving = "" })
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		if err != nil {
+		if _, _, err := s.readBlock(it, i, 0, buf); err != nil {
 			return err
 		}
 	}

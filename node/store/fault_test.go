@@ -22,18 +22,19 @@ var everyFault = flag.Bool("faults", false, "let every operation of the disk fai
 type play struct {
 	dir, files string
 
-	copied, shared, first, second []byte // contents
+	copied, shared, first, second, third []byte // contents
 
 	durable map[content.Hash][]int // blocks that must be there afterwards, nil for all
 	gone    map[content.Hash]bool  // files that may be missing
 	out     string                 // where one file is moved to
+	loose   string                 // and another, before it is durable
 }
 
 func newPlay(t *testing.T) *play {
 	p := &play{dir: t.TempDir(), files: t.TempDir(), copied: randomData(1, 3*65536+7), shared: randomData(2, 2*65536),
-		first: randomData(3, 9*65536+1), second: randomData(4, 5*65536),
+		first: randomData(3, 9*65536+1), second: randomData(4, 5*65536), third: randomData(5, 6*65536+9),
 		durable: make(map[content.Hash][]int), gone: make(map[content.Hash]bool)}
-	p.out = filepath.Join(p.files, "moved")
+	p.out, p.loose = filepath.Join(p.files, "moved"), filepath.Join(p.files, "loose")
 	written(t, filepath.Join(p.files, "copied"), p.copied)
 	written(t, filepath.Join(p.files, "shared"), p.shared)
 	return p
@@ -96,6 +97,22 @@ func (p *play) run(d disk) (s *Store, err error) {
 	if err == nil {
 		err = s.Export(ctx, h, p.out, ExportOptions{Move: true})
 	}
+	third := newSource(p.third)
+	h = third.tree.Root()
+	if err == nil {
+		_, err = s.Create(manifest("third", p.third))
+	}
+	first = third
+	send(3, 1)
+	sync(3, 1)
+	send(0, 2, 4, 5, 6)
+	if err == nil {
+		err = s.Export(ctx, h, p.loose, ExportOptions{Move: true})
+	}
+	if err == nil {
+		_, _, err = s.ReadBlock(h, 2, 0, nil)
+	}
+	sync(0, 1, 2, 3, 4, 5, 6)
 	return s, err
 }
 
@@ -131,8 +148,12 @@ func (p *play) check(t *testing.T) {
 			t.Errorf("%q: %d blocks damaged, %v", in.Manifest.Name, damaged, err)
 		}
 	}
+	// The file is at its path whole, or not at all.
+	if got, err := os.ReadFile(p.loose); err == nil && !bytes.Equal(got, p.third) {
+		t.Error("what was moved is wrong")
+	}
 	clean(t, s)
-	for _, data := range [][]byte{p.copied, p.shared, p.first, p.second} {
+	for _, data := range [][]byte{p.copied, p.shared, p.first, p.second, p.third} {
 		created(t, s, "again", data)
 		src := newSource(data)
 		for i := range src.tree.Blocks() {
@@ -231,7 +252,7 @@ func TestPowerLoss(t *testing.T) {
 			if s != nil {
 				abandon(s)
 			}
-			if err := d.cut(); err != nil {
+			if err := d.cut(p.dir, p.files); err != nil {
 				t.Fatal(err)
 			}
 			p.check(t)

@@ -41,6 +41,10 @@ type record struct {
 	// Moving is where the file is about to be moved to, "" if it is not. It is
 	// there only while the two names change.
 	Moving string `json:"moving,omitempty"`
+
+	// Loose says that the file was moved to Place before it was durable, and may
+	// not be so yet.
+	Loose bool `json:"loose,omitempty"`
 }
 
 type state string
@@ -121,6 +125,15 @@ func (x *index) each(f func(h content.Hash, r *record, m *content.Manifest, have
 			return nil
 		})
 	})
+}
+
+// has reports whether a file is in the index.
+func (x *index) has(h content.Hash) (there bool, err error) {
+	err = x.db.View(func(tx *bbolt.Tx) error {
+		there = tx.Bucket(bucketFiles).Get(h[:]) != nil
+		return nil
+	})
+	return there, err
 }
 
 // change is one of several changes that become durable together.

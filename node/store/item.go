@@ -24,6 +24,7 @@ type item struct {
 	users    int  // calls and readers that have it acquired
 	touched  bool // record.Used is newer than that of the index
 	removed  bool // it is no longer in Store.items
+	noted    bool // it is in dirNew, and perhaps not in the index yet
 
 	recordMu sync.Mutex // held while the record changes on disk
 
@@ -40,7 +41,8 @@ type openFile struct {
 	data  file
 	pairs file // nil if the tree has none, or the file is complete
 	here  bitset
-	exact bool // the index says just which blocks are there
+	sure  bitset // of here, checked since the file was opened
+	exact bool   // the index says just which blocks are there
 
 	dirty   int64 // bytes that are not durable
 	unsaved []int // pairs that could not be written
@@ -151,7 +153,7 @@ func (s *Store) load(it *item) error {
 	if err != nil {
 		return err
 	}
-	o := openFile{tree: tree, own: r.Place == nil, here: newBitset(tree.Blocks())}
+	o := openFile{tree: tree, own: r.Place == nil, here: newBitset(tree.Blocks()), sure: newBitset(tree.Blocks())}
 	if err := s.openFiles(it, &o, &r); err != nil {
 		o.close()
 		return err
@@ -188,7 +190,7 @@ func (s *Store) openFiles(it *item, o *openFile, r *record) (err error) {
 	} else {
 		name := s.dataPath(it.hash)
 		flag := os.O_RDWR
-		if r.State == statePart {
+		if r.State == statePart && r.Moving == "" {
 			// The file may be gone after a loss of power, and its blocks with it.
 			if err = s.disk.Mkdir(filepath.Dir(name)); err != nil {
 				return failed("make "+filepath.Dir(name), err)
@@ -199,12 +201,17 @@ func (s *Store) openFiles(it *item, o *openFile, r *record) (err error) {
 		if errors.Is(err, os.ErrPermission) && r.State == stateDone {
 			o.data, err = s.disk.Open(name, os.O_RDONLY)
 		}
-		if errors.Is(err, os.ErrNotExist) && r.Moving != "" && s.settle(it, r.Moving) == nil {
-			// It was moved, and then the index could not be written.
+		if errors.Is(err, os.ErrNotExist) && r.Moving != "" {
+			// It was moved, and then the index could not be written; or it is gone.
+			if s.settle(it, r.Moving) != nil {
+				if err := s.changeItem(it, func(r *record) { r.Moving = "" }); err != nil {
+					return err
+				}
+			}
 			s.mu.Lock()
 			*r = it.record
 			s.mu.Unlock()
-			o.own = false
+			o.own = r.Place == nil
 			return s.openFiles(it, o, r)
 		}
 		if errors.Is(err, os.ErrNotExist) && r.State == stateDone {
@@ -329,6 +336,7 @@ func (s *Store) loadPart(it *item, o *openFile) error {
 			}
 			if sum, err := o.tree.Sum(i, b); err == nil && sum == leaf {
 				o.here.add(i)
+				o.sure.add(i)
 				o.dirty += int64(len(b))
 			}
 		}
@@ -382,7 +390,7 @@ func (s *Store) breakItem(it *item, why error) error {
 	path := it.record.Place.Path
 	s.mu.Unlock()
 	err := fmt.Errorf("%w: %s: %w", ErrChanged, path, why)
-	return errors.Join(err, s.changeItem(it, func(r *record) { r.State = stateBroken }))
+	return errors.Join(err, s.changeItem(it, func(r *record) { r.State, r.Loose = stateBroken, false }))
 }
 
 // placeOf describes a file where it lies.

@@ -30,7 +30,8 @@ type Options struct {
 
 	// SyncBytes and SyncInterval say when downloaded blocks are made to survive
 	// the loss of power: after so many bytes of a file, and after so long.
-	// Default 32 MiB and 5 s.
+	// Default 256 MiB and 30 s, as long as most systems leave what was written in
+	// memory.
 	SyncBytes    int64
 	SyncInterval time.Duration
 
@@ -49,10 +50,10 @@ func (o Options) withDefaults() Options {
 		o.MaxTrees = 32 << 20
 	}
 	if o.SyncBytes <= 0 {
-		o.SyncBytes = 32 << 20
+		o.SyncBytes = 256 << 20
 	}
 	if o.SyncInterval <= 0 {
-		o.SyncInterval = 5 * time.Second
+		o.SyncInterval = 30 * time.Second
 	}
 	if o.disk == nil {
 		o.disk = osDisk{}

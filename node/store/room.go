@@ -83,6 +83,14 @@ func (s *Store) discard(it *item) error {
 	}
 	it.recordMu.Lock() // a change that is under way comes before
 	defer it.recordMu.Unlock()
+	s.mu.Lock()
+	noted := it.noted
+	s.mu.Unlock()
+	if noted {
+		if err := s.removeFile(s.newPath(it.hash)); err != nil {
+			return err
+		}
+	}
 	if err := s.index.apply(deleteRecord(it.hash)); err != nil {
 		return err
 	}
@@ -114,7 +122,7 @@ func (s *Store) GC() (freed int64, err error) {
 	s.mu.Lock()
 	freed = max(before-s.used, 0)
 	s.mu.Unlock()
-	swept, err := s.sweep(dirData, dirTrees)
+	swept, err := s.sweep(dirData, dirTrees, dirNew)
 	return freed + swept, errors.Join(append(errs, err)...)
 }
 
@@ -156,5 +164,11 @@ func (s *Store) keeps(h content.Hash, top string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := s.items[h]
-	return it != nil && (top == dirTrees || it.record.Place == nil)
+	switch {
+	case it == nil:
+		return false
+	case top == dirNew:
+		return it.noted
+	}
+	return top == dirTrees || it.record.Place == nil
 }

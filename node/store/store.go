@@ -45,6 +45,7 @@ const (
 	nameIndex = "index.db"
 	dirData   = "data"  // files by hash, in a folder for each first byte
 	dirTrees  = "trees" // their pairs, likewise, of those that have any
+	dirNew    = "new"   // manifests of files that are not in the index yet
 	dirTemp   = "temp"  // files that are being written; empty when nobody is
 )
 
@@ -58,7 +59,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, opt: o, disk: o.disk, items: make(map[content.Hash]*item), loaded: make(map[*item]bool),
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
-	for _, sub := range []string{"", dirData, dirTrees, dirTemp} {
+	for _, sub := range []string{"", dirData, dirTrees, dirNew, dirTemp} {
 		if err := s.disk.Mkdir(filepath.Join(dir, sub)); err != nil {
 			return nil, failed("open", err)
 		}
@@ -76,10 +77,13 @@ func Open(dir string, o Options) (*Store, error) {
 		s.clock = max(s.clock, r.Used)
 	})
 	if err == nil {
+		err = s.adopt()
+	}
+	if err == nil {
 		err = s.settleMoves()
 	}
 	if err == nil {
-		_, err = s.sweep(dirData, dirTrees, dirTemp)
+		_, err = s.sweep(dirData, dirTrees, dirNew, dirTemp)
 	}
 	if err != nil {
 		s.index.close()
@@ -107,6 +111,7 @@ func (s *Store) Close() error {
 		it.mu.Lock()
 		errs = append(errs, s.unload(it))
 		it.mu.Unlock()
+		errs = append(errs, s.tighten(it), s.confirm(it))
 	}
 	errs = append(errs, s.keepUse(items), s.index.close())
 	return errors.Join(errs...)
@@ -201,15 +206,22 @@ func (s *Store) changeItem(it *item, f func(r *record), more ...change) error {
 // apply changes what the index says of a file, unless the file is out of the
 // store: another of its hash may have come since, with other blocks on the disk.
 // Whether it is out is asked within the transaction, as the other comes in with
-// a later one.
+// a later one. A file that was only announced comes in with the first change.
 func (s *Store) apply(it *item, changes ...change) error {
-	present := func(*bbolt.Tx) error {
+	present := func(tx *bbolt.Tx) error {
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		if it.removed {
+		r, removed := it.record, it.removed
+		s.mu.Unlock()
+		if removed {
 			return ErrNotFound
 		}
-		return nil
+		if tx.Bucket(bucketFiles).Get(it.hash[:]) != nil {
+			return nil
+		}
+		if err := deleteBlocks(it.hash)(tx); err != nil {
+			return err
+		}
+		return putRecord(it.hash, r)(tx)
 	}
 	return s.index.apply(append([]change{present}, changes...)...)
 }

@@ -250,8 +250,13 @@ func clean(t testing.TB, s *Store) {
 		if in.Blocks > 1 {
 			want[s.treePath(h)] = in.Complete
 		}
+		s.mu.Lock()
+		if it := s.items[h]; it != nil && it.noted {
+			want[s.newPath(h)] = true
+		}
+		s.mu.Unlock()
 	}
-	for _, top := range []string{dirData, dirTrees, dirTemp} {
+	for _, top := range []string{dirData, dirTrees, dirNew, dirTemp} {
 		err := filepath.WalkDir(filepath.Join(s.dir, top), func(path string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err

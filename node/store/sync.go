@@ -62,10 +62,10 @@ func (s *Store) flush(c *checkpoint) error {
 // end lets the index know; it.mu is held.
 func (s *Store) end(it *item, c *checkpoint, err error) error {
 	switch {
+	case it.data != c.data:
+		return ErrClosed // it was moved or added meanwhile
 	case err != nil:
 		return err
-	case it.data != c.data:
-		return ErrClosed
 	case c.complete && it.here.count() == it.tree.Blocks():
 		err = s.changeItem(it, func(r *record) { r.State = stateDone }, deleteBlocks(it.hash))
 		if err == nil && it.pairs != nil {
@@ -90,9 +90,28 @@ func (s *Store) Sync(h content.Hash) error {
 		return err
 	}
 	defer s.release(it)
-	return s.sync(it)
+	return s.settleDown(it)
 }
 
+// settleDown makes all of a file durable, wherever it is.
+func (s *Store) settleDown(it *item) error {
+	err := s.sync(it)
+	for range 3 {
+		if !errors.Is(err, ErrClosed) {
+			break
+		}
+		err = s.sync(it)
+	}
+	if err == nil {
+		err = s.tighten(it)
+	}
+	if err == nil {
+		err = s.confirm(it)
+	}
+	return err
+}
+
+// sync makes the blocks of a partial file durable.
 func (s *Store) sync(it *item) error {
 	it.syncMu.Lock()
 	defer it.syncMu.Unlock()
@@ -126,12 +145,12 @@ func (s *Store) syncer() {
 		case <-tick.C:
 			all = true
 		}
-		for _, it := range s.syncable() {
+		for _, it := range s.syncable(all) {
 			it.mu.Lock()
-			due := it.tree != nil && (all && it.dirty > 0 || it.dirty >= s.opt.SyncBytes || it.here.count() == it.tree.Blocks())
+			due := all || it.dirty >= s.opt.SyncBytes
 			it.mu.Unlock()
 			if due {
-				if err := s.sync(it); err != nil && !errors.Is(err, ErrClosed) {
+				if err := s.settleDown(it); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrNotFound) {
 					it.mu.Lock()
 					it.failure = err
 					it.mu.Unlock()
@@ -148,12 +167,22 @@ func (s *Store) syncer() {
 	}
 }
 
-// syncable returns the partial files that are open, acquired.
-func (s *Store) syncable() (items []*item) {
+// syncable returns the partial files that are open, acquired, and if all is set
+// the others that are not durable.
+func (s *Store) syncable(all bool) (items []*item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for it := range s.loaded {
 		if it.record.State == statePart {
+			it.users++
+			items = append(items, it)
+		}
+	}
+	if !all {
+		return items
+	}
+	for _, it := range s.items {
+		if it.record.Loose || it.noted && !s.loaded[it] {
 			it.users++
 			items = append(items, it)
 		}

@@ -163,6 +163,17 @@ func (t *Tree) Need(i int) (hashes int) {
 	return hashes
 }
 
+// ProofLen returns how many hashes the whole proof of block i has in the tree of
+// a file of so many bytes.
+func ProofLen(size int64, i int) (hashes int) {
+	for k, n := 0, BlocksOf(size); n > 1; k, n = k+1, (n+1)/2 {
+		if !(level{nodes: n}).alone(k, i) {
+			hashes++
+		}
+	}
+	return hashes
+}
+
 // AppendProof appends the proof of block i: the hashes of the siblings of the
 // nodes between the block and the root, from the block up, at most n of them,
 // which is what a tree for which Need is n lacks. The whole proof never has

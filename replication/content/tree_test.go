@@ -171,6 +171,9 @@ func TestProofs(t *testing.T) {
 			}
 			// Twice is no harm, with as much of the proof as there is.
 			full, _ := whole.AppendProof(nil, i, maxLevels)
+			if got := ProofLen(whole.Size(), i) * HashSize; got != len(full) {
+				t.Fatalf("%d bytes: the proof of block %d has %d bytes, ProofLen says %d", whole.Size(), i, len(full), got)
+			}
 			if err := part.Verify(i, block(data, i), full); err != nil {
 				t.Fatalf("%d bytes, block %d again: %v", n, i, err)
 			}

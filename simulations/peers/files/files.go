@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,8 @@ type Work struct {
 	Dir      string `json:"dir"` // with the file at Dir/seed/file
 	Size     int64  `json:"size"`
 	Leechers int    `json:"leechers"`
-	Limit    int    `json:"limit"` // of each one's upload in bytes per second, 0 for none
+	Limit    int    `json:"limit"`   // of each one's upload in bytes per second, 0 for none
+	Profile  string `json:"profile"` // where a CPU profile goes, with the swarm's name behind it
 }
 
 // Result is one run.
@@ -78,6 +80,7 @@ func Main(args []string, out, progress io.Writer) error {
 	runs := f.Int("runs", 3, "interleaved runs; the table shows medians")
 	names := f.String("swarms", "rtmfp,torrent", "what to compare")
 	f.StringVar(&w.Dir, "dir", "", "folder for the files; default: a temporary one")
+	f.StringVar(&w.Profile, "profile", "", "file for a CPU profile of each swarm's last run, the name of which is put behind")
 	asJSON := f.Bool("json", false, "print every run as a JSON object instead of the table")
 	worker := f.String("worker", "", "for the program's own use")
 	if err := f.Parse(args); err != nil {
@@ -210,6 +213,17 @@ func Run(ctx context.Context, w *Work, s swarm) (*Result, error) {
 	r := &Result{Swarm: s.name, Done: make([]float64, w.Leechers)}
 	errs := make([]error, w.Leechers)
 	done := make(chan int)
+	if w.Profile != "" {
+		f, err := os.Create(w.Profile + "." + s.name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return nil, err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	cpu, began := usage.CPUSeconds(), time.Now()
 	path := func(i int) string { return filepath.Join(w.Dir, fmt.Sprint("leecher", i), "file") }
 	for i := range w.Leechers {
@@ -222,6 +236,7 @@ func Run(ctx context.Context, w *Work, s swarm) (*Result, error) {
 	for range w.Leechers {
 		<-done
 	}
+	pprof.StopCPUProfile()
 	r.CPU, r.Memory, r.Seed = usage.CPUSeconds()-cpu, usage.PeakMemory(), g.SeedSent()
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
