@@ -107,6 +107,16 @@ var All = []Figure{
 	{Name: "route_answer_p99_ms", Better: Less, Group: "Routing", Text: "The same, 99 of 100."},
 	{Name: "route_mean_hops", Better: Less, Group: "Routing", Text: "Links that a message went over, mean over first arrivals."},
 
+	{Name: "file_done_ratio", Better: More, Group: "Files", Text: "Share of members that have their file at the end, of those who began to fetch it and are there."},
+	{Name: "file_time_p50_s", Better: Less, Group: "Files", Text: "Time from wanting a file to having it whole, half of those who have it."},
+	{Name: "file_time_p95_s", Better: Less, Group: "Files", Text: "The same, 95 of 100."},
+	{Name: "file_time_max_s", Better: Less, Group: "Files", Text: "The longest of all."},
+	{Name: "file_bound_ratio", Better: Less, Group: "Files", Text: "Time until the last has the file by the least that the speeds of all access links allow, where all want one file at once and everybody stays."},
+	{Name: "file_rate_bit_per_s", Better: More, Group: "Files", Text: "Size of a file by the mean of that time."},
+	{Name: "file_holder_copies_ratio", Better: Less, Group: "Files", Text: "How often the files left those who held them at the beginning."},
+	{Name: "file_duplicates_ratio", Better: Less, Group: "Files", Text: "Blocks that came to members that had them, by those that came first."},
+	{Name: "file_control_ratio", Better: Less, Group: "Files", Text: "Bytes of all other messages of replication by bytes of blocks that were sent."},
+
 	{Name: "talk_open_mean_ms", Better: Less, Group: "Talk", Text: "Time from asking for a session until it is open at both ends, mean."},
 	{Name: "talk_delay_mean_ms", Better: Less, Group: "Talk", Text: "Time from sending a message without a deadline to its delivery, mean."},
 	{Name: "talk_delay_p50_ms", Better: Less, Group: "Talk", Text: "The same, half of all."},

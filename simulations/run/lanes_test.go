@@ -17,6 +17,8 @@ message = "900B"
 [posts]
 rate = 5
 size = "300B"
+[files]
+size = "200kB"
 `)
 	ahead := func(r *run) {
 		if r.m == nil || r.lookahead() == 0 {
@@ -39,7 +41,7 @@ size = "300B"
 		}
 		same++
 	}
-	if same < 20 || one.Figures["post_delay_p99_ms"] == 0 || one.Figures["delay_p99_ms"] == 0 {
+	if same < 20 || one.Figures["post_delay_p99_ms"] == 0 || one.Figures["file_done_ratio"] == 0 || one.Figures["delay_p99_ms"] == 0 {
 		t.Errorf("too little was measured: %v", one.Figures)
 	}
 }

@@ -28,10 +28,11 @@ const (
 	publisher
 	viewer
 	bystander // a member that does not watch
+	holder    // a member that has the files that others fetch
 	talker    // no member: one of a pair
 )
 
-var roleNames = [...]string{"introducer", "publisher", "viewer", "bystander", "talker"}
+var roleNames = [...]string{"introducer", "publisher", "viewer", "bystander", "holder", "talker"}
 
 // member is a node of the run.
 type member struct {
@@ -51,8 +52,9 @@ type member struct {
 	settled bool      // it has been linked with those next to it
 	watch   *watching // of viewers
 
-	books books
-	posts []uint64 // bits of those that it has
+	books  books
+	posts  []uint64 // bits of those that it has
+	copies []*copying
 }
 
 func (r *run) publisher() *member { return r.members[r.s.Introducers] }
@@ -75,7 +77,10 @@ func (r *run) planPopulation() error {
 	over := s.FirstArrivals()
 	for i := range rest {
 		as := first
-		if i > 0 {
+		switch {
+		case s.Files != nil && i > 0 && i <= s.Files.Holders:
+			as = holder
+		case i > 0:
 			as = r.nextRole()
 		}
 		r.net.At(clock.Time(over)/clock.Time(rest)*clock.Time(i)+1, func() { r.mustArrive(as) })
@@ -137,6 +142,9 @@ func (r *run) arrive(as role) (*member, error) {
 		m.class = slices.IndexFunc(r.s.Classes, func(c scenario.Class) bool {
 			return r.s.Live != nil && c.Name == r.s.Live.PublisherClass
 		})
+	case holder:
+		m.anchor = true
+		m.class = slices.IndexFunc(r.s.Classes, func(c scenario.Class) bool { return c.Name == r.s.Files.HolderClass })
 	default:
 		if len(r.s.Classes) > 0 {
 			m.class = r.nextClass()
@@ -182,6 +190,9 @@ func (r *run) arrive(as role) (*member, error) {
 		if r.s.Routing != nil {
 			m.group.Group().SetReceiveMode(now, group.ReceiveNearest)
 		}
+		if as == holder {
+			r.hold(now, m)
+		}
 		if as == publisher && r.s.Live.Announced {
 			r.announce(now)
 		}
@@ -200,6 +211,9 @@ func (r *run) arrive(as role) (*member, error) {
 	}
 	r.tell(m, "join", "%s in %s%s", roleNames[as], r.m.Place(m.place).Name, r.className(m))
 	r.planEnd(m)
+	if r.s.Files != nil && r.measuring {
+		r.fetch(m)
+	}
 	return m, nil
 }
 

@@ -77,6 +77,7 @@ func (r *run) result(seed uint64, wall time.Duration) *Result {
 	}
 	r.trafficFigures(res)
 	r.routeFigures(res)
+	r.fileFigures(res)
 	r.talkFigures(res)
 	r.churnFigures(res)
 	r.shockFigures(res)
@@ -190,7 +191,7 @@ func (r *run) uploadFigures(res *Result) {
 func (r *run) groupFigures(res *Result) {
 	t := &r.tally
 	res.set("membership_bytes_per_s", t.membership/t.nodeTime)
-	if r.s.Live == nil {
+	if r.s.Live == nil && r.s.Files == nil {
 		res.set("maintenance_bytes_per_s", float64(t.net.Bytes)/t.nodeTime)
 	}
 	res.set("neighbors_mean_count", t.neighbors.Mean())

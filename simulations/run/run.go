@@ -100,6 +100,7 @@ type run struct {
 	tally     tally
 	traffic   traffic
 	routing   routing
+	files     files
 	talkers   []*member // both ends of each pair, the first one first
 	pairs     []*talk.Pair
 	churn     churn
@@ -126,13 +127,14 @@ func Run(ctx context.Context, s *scenario.Scenario, m *geography.Map, seed uint6
 	}
 	var err error
 	if r.spec, err = group.NewSpec(group.SpecFields{Name: "simulation", Multicast: true, ServerChannel: true, Version: 2,
-		Posting: s.Posts != nil, Routing: s.Routing != nil}); err != nil {
+		Posting: s.Posts != nil, Routing: s.Routing != nil, Replication: s.Files != nil}); err != nil {
 		return nil, err
 	}
 	r.deal = m.NewDealer(rand.New(rand.NewPCG(seed, 0x706c61636573)))
 	r.tally.init(s)
 	r.traffic.init(s)
 	r.routing.init(s)
+	r.files.init(s)
 	r.net = simulations.New(simulations.Config{
 		Seed: seed ^ opts.Draw*0x9e3779b97f4a7c15, Link: r.link,
 		Checks:      simulations.Checks{Catch: true, Turns: s.Checks.Turns, Order: s.Checks.Order},
@@ -241,6 +243,7 @@ func (r *run) begin() {
 	r.began = r.net.Now()
 	r.tally.baseline(r)
 	r.beginTraffic()
+	r.beginFiles()
 	if r.s.Live == nil {
 		return
 	}

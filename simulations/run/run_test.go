@@ -88,8 +88,11 @@ func TestSmallScenarios(t *testing.T) {
 			if s.Routing != nil && !(f["route_lost_ratio"] < 0.01 && f["route_wrong_ratio"] < 0.05 && f["route_mean_hops"] > 1) {
 				t.Errorf("lost %v of the routed messages, %v came to the wrong member, over %v hops", f["route_lost_ratio"], f["route_wrong_ratio"], f["route_mean_hops"])
 			}
+			if s.Files != nil && !(f["file_done_ratio"] == 1 && f["file_time_max_s"] > 0.5 && f["file_holder_copies_ratio"] >= 1) {
+				t.Errorf("%v have their file, the last after %v s, of which the holders sent %v copies", f["file_done_ratio"], f["file_time_max_s"], f["file_holder_copies_ratio"])
+			}
 			if s.Live == nil {
-				if s.Posts != nil || s.Routing != nil {
+				if s.Posts != nil || s.Routing != nil || s.Files != nil {
 					return
 				}
 				if v := f["maintenance_bytes_per_s"]; !(v > 10 && v < 5000) {

@@ -58,6 +58,7 @@ func (r *run) turn(m *member) {
 		return
 	}
 	r.drain(m)
+	r.copy(m)
 	if m.watch == nil {
 		return
 	}

@@ -42,6 +42,14 @@ func (d *decoder) check(s *Scenario) {
 	for i := range s.Shocks {
 		d.checkShock(s, i)
 	}
+	if s.Files != nil {
+		if s.Files.HolderClass != "" {
+			d.isClass(s, "files.holder_class", s.Files.HolderClass)
+		}
+		if least := s.Introducers + s.Files.Holders + 2; s.Nodes < least && !d.bad("nodes") && !d.bad("files.holders") {
+			d.complain("files.holders", "%d of %d nodes are too many: with the introducers and two others they are at least %d", s.Files.Holders, s.Nodes, least)
+		}
+	}
 	if least := s.Introducers + 2; s.Nodes < least && !d.bad("nodes") {
 		d.complain("nodes", "%d are too few: an introducer, a publisher, and somebody else make at least %d", s.Nodes, least)
 	}

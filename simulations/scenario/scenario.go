@@ -41,6 +41,7 @@ type Scenario struct {
 	Live        *Live       `toml:"live" doc:"a stream that one node publishes and others play; without any traffic the group idles"`
 	Posts       *Posts      `toml:"posts" doc:"posts that members write to everybody"`
 	Routing     *Routing    `toml:"routing" doc:"messages that members send to whoever is nearest to a place on the ring"`
+	Files       *Files      `toml:"files" doc:"files that members copy of each other"`
 	Talk        *Talk       `toml:"talk" doc:"pairs of nodes beside the group's that talk to each other over plain sessions"`
 	Measure     Measure     `toml:"measure" doc:"how figures are taken"`
 	Checks      Checks      `toml:"checks" doc:"invariants beside those that are always watched; a run ends at the first that is broken"`
@@ -147,6 +148,16 @@ type Routing struct {
 	Size     Size  `toml:"size" default:"200B" min:"16B" max:"60kB" doc:"of a message, and of a reply"`
 	Requests Ratio `toml:"requests" default:"0.5" max:"1" doc:"share of the messages that ask for a reply"`
 	Seam     Ratio `toml:"seam" default:"0.1" max:"1" doc:"share that goes to a place next to 0, where the ring closes; a third of the others goes to the place of a member that is drawn, the rest to random places"`
+}
+
+// Files is a swarm: some members hold files, and the others fetch them.
+type Files struct {
+	Size        Size     `toml:"size" default:"4MB" min:"1kB" max:"100GB" doc:"of each file; it goes in blocks of 64 KiB"`
+	Count       int      `toml:"count" default:"1" min:"1" max:"1000" doc:"how many there are; a member fetches one that is drawn"`
+	Holders     int      `toml:"holders" default:"1" min:"1" max:"1000" doc:"nodes that have all files from the beginning on, and neither leave nor die"`
+	HolderClass string   `toml:"holder_class" default:"" doc:"class of the holders; without it they have fast links"`
+	Share       Ratio    `toml:"share" default:"1" max:"1" doc:"of the other nodes that fetches; those who come later begin when they come"`
+	Over        Duration `toml:"over" default:"0s" min:"0s" max:"24h" doc:"time over which those who are there begin, evenly; 0s is all at once"`
 }
 
 // Talk is a workload at the level of sessions. The nodes of a pair open a
