@@ -190,15 +190,20 @@ func (g *Group) lose(now clock.Time, l *link) {
 	g.release(now, l)
 }
 
-// sayGone tells or asks neighbors that are linked with the far end of l too,
-// those who asked about it not.
+// sayGone tells or asks neighbors that are, or may be, linked with the far end of
+// l too, those who asked about it not.
 func (g *Group) sayGone(now clock.Time, l *link, code byte, most int) {
 	top := topOf(l.addr)
 	for _, to := range g.neighbors {
 		if most == 0 {
 			return
 		}
-		if to == l || !to.routes() || to.suspected != 0 || !to.lists(top) || code == goneAsk && l.chat != nil && slices.Contains(l.chat.askers, to.id) {
+		if to == l || !to.routes() || to.suspected != 0 || code == goneAsk && l.chat != nil && slices.Contains(l.chat.askers, to.id) {
+			continue
+		}
+		// A table is told up to two minutes late. Whoever is near on the ring is
+		// likely to be linked with it since, and counts on it there.
+		if !to.lists(top) && !(code == goneDead && l.member.forRing && to.member.forRing) {
 			continue
 		}
 		most--
