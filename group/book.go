@@ -34,6 +34,7 @@ type member struct {
 	proven    bool // it has been a neighbor or was about to be
 	dialing   bool
 	slow      bool // the dial takes long
+	trial     bool // it is dialed because it may be a better finger
 	ghost     bool // it is called although it was lost
 	pinned    bool // a service wants it, which no limit forbids either
 }

@@ -82,43 +82,51 @@ func (g *Group) unplaced(now clock.Time) bool {
 	return now < due
 }
 
-// noteFull remembers that a member has no room, whatever its low latency
-// promises.
-func (g *Group) noteFull(now clock.Time, m *member) {
-	top := topOf(m.addr)
-	g.full = slices.DeleteFunc(g.full, func(f fullMember) bool { return f.top == top || f.until <= now })
-	if len(g.full) == maxFull {
-		g.full = slices.Delete(g.full, 0, 1)
+// leaveAlone remembers for a while that a member is no use as a finger, whatever
+// is expected of it: it has no room, or was tried.
+func (g *Group) leaveAlone(now clock.Time, top uint32, d time.Duration) {
+	t := sparedSeconds(now)
+	g.spared = slices.DeleteFunc(g.spared, func(s sparedMember) bool { return s.top == top || s.until <= t })
+	if len(g.spared) == maxSpared {
+		g.spared = slices.Delete(g.spared, 0, 1)
 	}
-	g.full = append(g.full, fullMember{top, now.Add(jitter(g.cfg.Rand, fullFor))})
+	g.spared = append(g.spared, sparedMember{top, sparedSeconds(now.Add(jitter(g.cfg.Rand, d)))})
 }
 
-// isFull reports whether a member had no room lately.
-func (g *Group) isFull(now clock.Time, top uint32) bool {
-	for _, f := range g.full {
-		if f.top == top && now < f.until {
+// isSpared reports whether a member is to be left alone.
+func (g *Group) isSpared(now clock.Time, top uint32) bool {
+	for _, s := range g.spared {
+		if s.top == top && sparedSeconds(now) < s.until {
 			return true
 		}
 	}
 	return false
 }
 
-// fullMember is a member that had no room, by the top of its address.
-type fullMember struct {
-	top   uint32
-	until clock.Time
-}
+// sparedMember is a member that is left alone, by the top of its address. There
+// are many of them, so the time is in seconds.
+type sparedMember struct{ top, until uint32 }
+
+func sparedSeconds(t clock.Time) uint32 { return uint32(t.Sub(0) / time.Second) }
 
 // mayDial rations the dials that the ring does not need: opening a session
-// costs more than a link does in a minute.
+// costs more than a link does in a minute. Trials are fewer the longer they were
+// all in vain.
 func (g *Group) mayDial(now clock.Time, m *member) bool {
 	const ahead = dialBurst * dialInterval
 	g.nextDial = max(g.nextDial, now.Add(-ahead))
-	if g.nextDial > now {
-		g.wake(m, g.nextDial)
+	due := g.nextDial
+	if m.trial {
+		due = max(due, g.nextTrial)
+	}
+	if due > now {
+		g.wake(m, due)
 		return false
 	}
 	g.nextDial = g.nextDial.Add(dialInterval)
+	if m.trial {
+		g.nextTrial = now.Add(dialInterval << min(g.vain/fewTrials*2, 6))
+	}
 	return true
 }
 
@@ -136,10 +144,12 @@ func (g *Group) choose(now clock.Time) {
 	for i := range n {
 		m := known.At(i).Value
 		m.wanted, m.forRing, m.pinned = false, false, false
+		m.trial = m.trial && m.dialing
 	}
+	g.size = g.Estimate()
 	g.limit = g.cfg.MaxNeighbors
 	if g.limit == 0 {
-		g.limit = 2*(bits.Len(uint(g.Estimate()))-1) + linksAboveLog
+		g.limit = 2*(bits.Len(uint(g.size))-1) + linksAboveLog
 	}
 	if n+1 <= g.cfg.FullMesh {
 		for i := range n {
@@ -253,6 +263,23 @@ func (g *Group) rangeOf(top uint64) (r int, above bool) {
 	return min(bits.LeadingZeros64(d), fingerRanges-1), above
 }
 
+// inVain reports whether a link that was dialed for a better finger is none: its
+// round-trip time shows as soon as it is open, and a session that is closed
+// again at once costs a third of one that neighbors have introduced themselves on.
+func (g *Group) inVain(l *link, m *member) bool {
+	rtt := g.links.RTT(l.id)
+	if !m.trial || rtt <= 0 || l.active() || l.introducer || l.client != 0 || g.book.known.Len()+1 <= g.cfg.FullMesh {
+		return false
+	}
+	r, above := g.rangeOf(m.top)
+	for _, other := range g.neighbors {
+		if r2, above2 := g.rangeOf(other.addr.Top()); r2 == r && above2 == above && !better(rtt, g.links.RTT(other.id)) {
+			return true
+		}
+	}
+	return false
+}
+
 // fingerPick is what a range of fingers has to offer.
 type fingerPick struct {
 	linked *member // the neighbor with the lowest latency
@@ -286,7 +313,7 @@ func (g *Group) survey(now clock.Time, f *fingers) {
 			if p.linked == nil || l.rtt < p.linked.link.rtt {
 				p.linked = m
 			}
-		case l != nil || !m.dialing && (!g.dialable(now, m) || g.isFull(now, topOf(m.addr))):
+		case l != nil || !m.dialing && (!g.dialable(now, m) || g.isSpared(now, topOf(m.addr))):
 		case p.other == nil || m.est != 0 && (p.other.est == 0 || m.est < p.other.est):
 			p.other = m
 		}
@@ -296,7 +323,7 @@ func (g *Group) survey(now clock.Time, f *fingers) {
 // best returns the neighbor with the lowest latency, unless another member
 // promises to be much better; if there is none, the most promising.
 func (p *fingerPick) best() *member {
-	if p.linked == nil || p.other != nil && p.other.est != 0 && better(p.other.est, p.linked.link.rtt) {
+	if p.linked == nil || p.other != nil && p.other.est != 0 && promising(p.other.est, p.linked.link.rtt) {
 		return p.other
 	}
 	return p.linked
@@ -337,6 +364,8 @@ func (g *Group) chooseFingers(now clock.Time) {
 				m = f[side(above)][r].best()
 			}
 			if m != nil && (above || m.link != nil || calm) {
+				// Whether it is better remains to be seen.
+				m.trial = m.link == nil && f[side(above)][r].linked != nil && !m.wanted
 				g.pick(m)
 			}
 		}
@@ -350,25 +379,33 @@ func (g *Group) calm(now clock.Time) bool {
 	return now.Sub(g.lastLoss) >= calmAfter || g.lastLoss == 0
 }
 
-// better reports whether a round-trip time that is expected makes a change of
-// links worth while.
-func better(expected, present time.Duration) bool {
-	return expected < present*3/4-gainAtLeast
-}
+// better reports whether a round-trip time makes a change of links worth while.
+func better(rtt, present time.Duration) bool { return rtt < present*7/8-gainAtLeast }
+
+// promising reports whether one that is expected makes a trial worth while.
+func promising(expected, present time.Duration) bool { return expected < present*3/4-gainAtLeast }
 
 // improve asks for members that promise to be better fingers than those that
-// are there, or to fill a gap, as the tables of neighbors show them.
+// are there, or to fill a gap, as the tables of neighbors show them: those first
+// by which most is gained.
 func (g *Group) improve(now clock.Time) {
 	g.expected = nil
 	if g.book.known.Len()+1 <= g.cfg.FullMesh || len(g.neighbors) == 0 {
 		return
 	}
+	calm := g.calm(now)
+	mayTry := calm && max(g.nextDial, g.nextTrial) <= now
 	var f fingers
 	g.survey(now, &f)
+	if !mayTry && !g.lacksRandom && !g.lacksFinger(&f, calm) {
+		return
+	}
 	var offers [2][fingerRanges]offer
 	g.offers(now, &offers)
-	asked := 0
-	calm := g.calm(now)
+	var asks [improveAtOnce]struct {
+		offer
+		gain time.Duration
+	}
 	var gap uint64
 	for _, above := range [...]bool{true, false} {
 		for r := 1; r < g.lastRange(above); r++ {
@@ -376,19 +413,31 @@ func (g *Group) improve(now clock.Time) {
 			if m != nil && (!above || m.link == nil) || !above && !calm {
 				continue // it serves, or is being dialed
 			}
-			o := offers[side(above)][r]
+			o, gain := offers[side(above)][r], time.Hour
+			if m != nil {
+				gain = m.link.rtt - o.rtt
+			}
 			switch {
 			case o.via == nil && m == nil && gap == 0:
 				gap = 3 << (62 - r) // the middle of the range
 				if !above {
 					gap = -gap
 				}
-			case o.via == nil || m != nil && (!calm || !better(o.rtt, m.link.rtt)) || asked == improveAtOnce:
+			case o.via == nil || m != nil && (!mayTry || !promising(o.rtt, m.link.rtt)):
 			default:
-				g.expected = append(g.expected, expectation{o.top, o.rtt})
-				g.want(now, o.via, o.top)
-				asked++
+				for i := range asks {
+					if gain > asks[i].gain {
+						asks[i].offer, o = o, asks[i].offer
+						asks[i].gain, gain = gain, asks[i].gain
+					}
+				}
 			}
+		}
+	}
+	for _, a := range asks {
+		if a.via != nil {
+			g.expected = append(g.expected, expectation{a.top, a.rtt})
+			g.want(now, a.via, a.top)
 		}
 	}
 	if now.Sub(g.drawnAt) < gapInterval<<min(g.draws, 5) || g.drawing != 0 {
@@ -409,6 +458,18 @@ func (g *Group) improve(now clock.Time) {
 	}
 }
 
+// lacksFinger reports whether there is nobody in some range.
+func (g *Group) lacksFinger(f *fingers, calm bool) bool {
+	for _, above := range [...]bool{true, false} {
+		for r := 1; (above || calm) && r < g.lastRange(above); r++ {
+			if f[side(above)][r].best() == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (g *Group) anywhere() (a ring.Addr) {
 	for i := range a {
 		a[i] = byte(g.cfg.Rand.Uint32())
@@ -416,13 +477,20 @@ func (g *Group) anywhere() (a ring.Addr) {
 	return a
 }
 
-// offer is a member in a neighbor's table that is not known here, and the round
-// trip to it over that neighbor: no less than the one that a link would have.
+// offer is a member in a neighbor's table that is not known here, and what its
+// round-trip time is likely to be.
 type offer struct {
 	top uint32
 	rtt time.Duration
 	via *link
 }
+
+// likelyRTT returns the round-trip time to expect of a member from that to a
+// neighbor and the neighbor's to the member. In networks whose nodes lie in
+// clusters, each behind a last mile, it is about the longer of the two: their sum,
+// which bounds it, is seldom reached, and in half of the cases in which both are
+// long, it is short, because the member is near this one.
+func likelyRTT(a, b time.Duration) time.Duration { return max(a, b) + min(a, b)/4 }
 
 // offers finds the best offer in each range.
 func (g *Group) offers(now clock.Time, best *[2][fingerRanges]offer) {
@@ -433,7 +501,7 @@ func (g *Group) offers(now clock.Time, best *[2][fingerRanges]offer) {
 		for e := range lines(l.table) {
 			r, above := g.rangeOf(uint64(e.top)<<32 | 1<<31)
 			o := &best[side(above)][r]
-			if rtt := l.rtt + unpackRTT(e.rtt); (o.via == nil || rtt < o.rtt) && e.top != topOf(g.self) && g.book.byTop(e.top) == nil && !g.isFull(now, e.top) {
+			if rtt := likelyRTT(l.rtt, unpackRTT(e.rtt)); (o.via == nil || rtt < o.rtt) && e.top != topOf(g.self) && g.book.byTop(e.top) == nil && !g.isSpared(now, e.top) {
 				*o = offer{e.top, rtt, l}
 			}
 		}

@@ -166,8 +166,10 @@ const (
 	thinAsk        = 2  // and to how many of them
 	thinSoon       = 400 * time.Millisecond
 	thinLater      = 1600 * time.Millisecond
-	maxFull        = 16               // members remembered to have had no room
-	fullFor        = 10 * time.Minute // and how long
+	maxSpared      = 32               // members remembered that are no use as fingers
+	fullFor        = 10 * time.Minute // and how long: who had no room,
+	triedFor       = time.Hour        // and who was tried
+	fewTrials      = 8                // in vain, after which there are fewer
 	footholds      = 4                // links, and dials, of a newcomer that waits to be told its place
 	placePatience  = 2500 * time.Millisecond
 	dialBurst      = 8                    // dials that the ring does not need: so many at once

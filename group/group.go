@@ -81,17 +81,20 @@ type Group struct {
 	lacksRandom bool          // another random neighbor is to be found
 	size        int           // estimated members, as of the last look
 	typical     time.Duration // latency between any two members
+	samples     uint8         // that it is the mean of
 	untold      int           // changes of the table that nobody was told
 	looked      clock.Time    // when the choice was looked at last
 	again       clock.Timer[alarm]
 	draws       uint8   // questions for members far away so far
 	drawing     RouteID // the question for anybody that is under way
-	full        []fullMember
+	spared      []sparedMember
 	thin        [2]uint8 // questions to be asked on either side, where a ring neighbor was lost
 	thinTimer   clock.Timer[alarm]
 	unplacedAt  clock.Time // when the own place was asked for first
 	expected    []expectation
 	nextDial    clock.Time // when a dial that the ring does not need is free again
+	nextTrial   clock.Time // and one of a member that may be a better finger
+	vain        uint8      // trials in a row that were in vain
 	ghosts      []ghost
 	haunt       clock.Timer[alarm]
 	losses      int // without a word, since lossSince
@@ -244,6 +247,17 @@ func (g *Group) LinkUp(now clock.Time, id LinkID, peer PeerID, incoming bool) {
 		// The member came by itself meanwhile, on another link.
 		g.release(now, l)
 		return
+	}
+	if g.inVain(l, m) {
+		g.stats.TrialsInVain++
+		g.vain = min(g.vain+1, 100)
+		m.est = g.links.RTT(id)
+		g.leaveAlone(now, topOf(m.addr), triedFor)
+		g.release(now, l)
+		return
+	}
+	if m.trial {
+		g.vain = 0
 	}
 	g.openPeering(now, l)
 }

@@ -530,6 +530,9 @@ func (n *simNet) why() {
 	for _, x := range n.nodes {
 		t := x.g.Stats()
 		s.Dials += t.Dials
+		s.TrialsInVain += t.TrialsInVain
+		s.WantsSent += t.WantsSent
+		s.RoutesBack += t.RoutesBack
 		s.DialsFailed += t.DialsFailed
 		s.PeeringsRefused += t.PeeringsRefused
 		s.LinksTrimmed += t.LinksTrimmed
@@ -546,6 +549,6 @@ func (n *simNet) why() {
 			downs[i] += d
 		}
 	}
-	fmt.Printf("  since the start: dials %d failed %d, peerings refused %d, trimmed %d, suspicions %d silent %d, finds %d, ghosts %d back %d heals %d, again %d hops failed %d; ups %d downs %v\n",
-		s.Dials, s.DialsFailed, s.PeeringsRefused, s.LinksTrimmed, s.Suspicions, s.NeighborsSilent, s.Finds, s.GhostsCalled, s.GhostsBack, s.Heals, s.RoutesAgain, s.HopsFailed, ups, downs)
+	fmt.Printf("  since the start: dials %d failed %d, trials in vain %d, wants %d, peerings refused %d, trimmed %d, suspicions %d silent %d, finds %d, ghosts %d back %d heals %d, again %d hops failed %d back %d; ups %d downs %v\n",
+		s.Dials, s.DialsFailed, s.TrialsInVain, s.WantsSent, s.PeeringsRefused, s.LinksTrimmed, s.Suspicions, s.NeighborsSilent, s.Finds, s.GhostsCalled, s.GhostsBack, s.Heals, s.RoutesAgain, s.HopsFailed, s.RoutesBack, ups, downs)
 }

@@ -62,8 +62,8 @@ func TestFullIsLeftAlone(t *testing.T) {
 	if m == nil {
 		t.Fatal("nobody to choose")
 	}
-	g.noteFull(0, m)
-	g.noteFull(0, m)
+	g.leaveAlone(0, topOf(m.addr), fullFor)
+	g.leaveAlone(0, topOf(m.addr), fullFor)
 	var f fingers
 	g.survey(0, &f)
 	for s := range f {
@@ -73,14 +73,14 @@ func TestFullIsLeftAlone(t *testing.T) {
 			}
 		}
 	}
-	if len(g.full) != 1 || g.isFull(1<<50, topOf(m.addr)) {
-		t.Errorf("%d members remembered, want 1, and not forever", len(g.full))
+	if len(g.spared) != 1 || g.isSpared(1<<50, topOf(m.addr)) {
+		t.Errorf("%d members remembered, want 1, and not forever", len(g.spared))
 	}
-	for range 2 * maxFull {
-		g.noteFull(0, &member{addr: ring.OfPeer(randomPeer(rng))})
+	for range 2 * maxSpared {
+		g.leaveAlone(0, topOf(ring.OfPeer(randomPeer(rng))), fullFor)
 	}
-	if len(g.full) != maxFull {
-		t.Errorf("%d members remembered, want %d", len(g.full), maxFull)
+	if len(g.spared) != maxSpared {
+		t.Errorf("%d members remembered, want %d", len(g.spared), maxSpared)
 	}
 }
 

@@ -497,7 +497,7 @@ func (g *Group) afterPeering(now clock.Time, l *link, m *member, r Reason, up bo
 		}
 	case ReasonRefused, ReasonUnproven:
 		if r == ReasonRefused {
-			g.noteFull(now, m)
+			g.leaveAlone(now, topOf(m.addr), fullFor)
 		}
 		g.refused(now, m)
 	case ReasonParted:
@@ -554,7 +554,7 @@ func (g *Group) sessionRejected(now clock.Time, l *link, flow FlowID) {
 		case l.introducer && !m.proven:
 			g.forget(m) // it introduces members without being one
 		default:
-			g.noteFull(now, m) // as likely as not
+			g.leaveAlone(now, topOf(m.addr), fullFor) // as likely as not
 			g.refused(now, m)
 		}
 	} else {

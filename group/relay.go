@@ -1,7 +1,6 @@
 package group
 
 import (
-	"math/bits"
 	"slices"
 	"time"
 
@@ -45,6 +44,7 @@ const (
 	relayMemory    = 10 * time.Second       // how long the way back is remembered
 	maxResults     = 1024                   // that nobody drained
 	typicalLatency = 50 * time.Millisecond  // between any two members, before any was measured
+	latencySamples = 32                     // in the mean of that
 	routeRetryIn   = 1500 * time.Millisecond
 )
 
@@ -123,10 +123,16 @@ func (g *Group) dropPayload(r *relay) {
 
 // pass hands a message on to the best neighbor, or delivers it here.
 func (g *Group) pass(now clock.Time, r *relay) {
-	l := g.nextHop(r)
+	l, dead := g.nextHop(r)
 	switch {
 	case g.left:
 		g.fail(now, r, answerNoRoute)
+	case dead && r.left == 0:
+		g.fail(now, r, answerNoRoute)
+	case dead:
+		g.handBack(now, g.byLink[r.from], r.msg)
+		g.dropPayload(r)
+		g.timers.Set(&r.timer, r.expires)
 	case l == nil:
 		g.arrive(now, r)
 	case r.left == 0:
@@ -202,110 +208,6 @@ func (g *Group) sendAnswer(now clock.Time, l *link, a *answer) {
 		}
 		g.sendRoute(now, flow, b)
 	}
-}
-
-// nextHop returns the neighbor to pass a message on to: one that is nearer to
-// the target than this member, which makes loops impossible, and of these the
-// one that promises the shortest time for the rest of the way, going by whom it
-// is linked with. nil if this member is the nearest.
-//
-// A member that looks for its own place does not count.
-func (g *Group) nextHop(r *relay) *link {
-	target := r.target
-	find := r.service == serviceFind
-	if target == g.self && !find {
-		return nil
-	}
-	var best *link
-	var bestTime time.Duration
-	c := g.waysTo(target)
-	for _, l := range g.neighbors {
-		if !l.routes() || slices.Contains(r.tried, l.id) || find && l.peer == r.origin ||
-			!target.Nearer(l.addr, g.self) && !(find && r.own) {
-			continue
-		}
-		if l.addr == target {
-			return l
-		}
-		t := g.links.RTT(l.id)/2 + c.over(l)
-		if l.suspected != 0 {
-			t += time.Second
-		}
-		if !l.settled {
-			t += time.Hour // it may not know who is nearer than itself
-		}
-		if best == nil || t < bestTime || t == bestTime && target.Nearer(l.addr, best.addr) {
-			best, bestTime = l, t
-		}
-	}
-	return best
-}
-
-// ways reckons how long messages take to a target.
-type ways struct {
-	top     uint32 // of the target
-	members uint64
-	typical time.Duration // latency between any two members
-}
-
-func (g *Group) waysTo(target ring.Addr) ways {
-	return ways{topOf(target), uint64(g.size), g.typical}
-}
-
-// over returns the time that a message will take from l on: by the best of its
-// neighbors, or from it itself if it has none that is nearer.
-func (c *ways) over(l *link) time.Duration {
-	here := c.distance(topOf(l.addr))
-	best := c.rest(here)
-	for e := range lines(l.table) {
-		if d := c.distance(e.top); d < here {
-			best = min(best, unpackRTT(e.rtt)/2+c.rest(d))
-		}
-	}
-	return best
-}
-
-func (c *ways) distance(top uint32) uint32 { return min(top-c.top, c.top-top) }
-
-// rest returns the time that a message is expected to take from a member at a
-// distance from the target: the last hop, unless that member is the nearest,
-// takes as long as between any two members, and the hops before it a quarter
-// of that for every halving of the number of members in between. The factors
-// are those that gave the shortest ways in groups of 1000 and 10 000 members.
-func (c *ways) rest(distance uint32) time.Duration {
-	between := uint64(distance) * c.members >> 23 // times 2^8: on both sides
-	last := c.typical * 9 / 8 * time.Duration(between) / time.Duration(between+1<<8)
-	return last + c.typical/4*time.Duration(log2(between+1<<8)-8<<8)>>8
-}
-
-// log2 returns the binary logarithm of x > 0, times 2^8, by straight lines
-// between the powers.
-func log2(x uint64) int64 {
-	n := bits.Len64(x) - 1
-	var part uint64
-	if n >= 8 {
-		part = x>>(n-8) - 1<<8
-	} else {
-		part = x<<(8-n) - 1<<8
-	}
-	return int64(n)<<8 + int64(part)
-}
-
-// learnLatency notes what is typical between two members. Those next to each
-// other on the ring are any two: where a node is on the ring says nothing about
-// where it is in the network.
-func (g *Group) learnLatency() {
-	sum, count := time.Duration(0), 0
-	for _, l := range g.neighbors {
-		if rtt := g.links.RTT(l.id); rtt > 0 && l.member.forRing {
-			sum += rtt / 2
-			count++
-		}
-	}
-	if g.typical = typicalLatency; count > 0 {
-		g.typical = sum / time.Duration(count)
-	}
-	g.size = g.Estimate()
 }
 
 // arrive takes a message for which nobody nearer is known.
@@ -473,6 +375,16 @@ func (g *Group) takeRoute(now clock.Time, l *link, m *routeMessage, msg []byte) 
 		a := answer{id: r.id, code: answerDelivered, hops: r.hops, responder: g.cfg.Self}
 		g.sendAnswer(now, l, &a)
 		return
+	case r != nil && r.to == l.id && r.flags&routeOneHop == 0:
+		g.cameBack(now, r, msg)
+		return
+	case r != nil && slices.Contains(r.tried, l.id):
+		return // it came back late, and is on another way by now
+	case r != nil && r.from != l.id && r.service != serviceFind && m.target.Nearer(l.addr, g.self):
+		// A step aside, to where it was before: the answer could not find its way
+		// back through this member twice.
+		g.handBack(now, l, msg)
+		return
 	case r != nil && r.own:
 		return // our own message, back by the mistake of somebody
 	case r != nil:
@@ -488,6 +400,31 @@ func (g *Group) takeRoute(now clock.Time, l *link, m *routeMessage, msg []byte) 
 	g.routeBytes += len(r.msg)
 	if m.flags&routeOneHop != 0 {
 		g.arrive(now, r)
+		return
+	}
+	g.pass(now, r)
+}
+
+// handBack returns a message to the neighbor that handed it over in a step
+// aside, which takes that for what it means. If it is lost, the origin sends the
+// message anew.
+func (g *Group) handBack(now clock.Time, l *link, msg []byte) {
+	g.stats.RoutesBack++
+	if flow := g.routeFlow(now, l); flow != 0 {
+		g.sendRoute(now, flow, msg)
+	}
+}
+
+// cameBack takes a message back from the neighbor that it was handed to, and
+// that found nobody to pass it on to.
+func (g *Group) cameBack(now clock.Time, r *relay, msg []byte) {
+	if r.msg == nil {
+		r.msg = append([]byte(nil), msg...)
+		g.routeBytes += len(r.msg)
+	}
+	r.tried = append(r.tried, r.to)
+	if r.fails++; int(r.fails) >= maxHopFails {
+		g.fail(now, r, answerNoRoute)
 		return
 	}
 	g.pass(now, r)
@@ -553,7 +490,7 @@ func (g *Group) routeTimeout(now clock.Time, r *relay) {
 		r.again++
 		r.fails = 0
 		r.tried = append(r.tried[:0], r.to)
-		if g.nextHop(r) == nil {
+		if l, _ := g.nextHop(r); l == nil {
 			r.tried = r.tried[:0]
 		}
 		g.stats.RoutesAgain++

@@ -154,7 +154,7 @@ func TestRouteAroundDeath(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 3))
 	for i := range 20 {
 		to := ring.Hash(fmt.Sprint("key ", i))
-		if l := x.g.nextHop(&relay{target: to}); l != nil {
+		if l, _ := x.g.nextHop(&relay{target: to}); l != nil {
 			net.byPeer[l.peer].kill()
 		}
 		start := net.now
@@ -192,7 +192,7 @@ func TestRouteRefusals(t *testing.T) {
 		t.Errorf("to an address that somebody has: %+v", res)
 	}
 	far := ring.Hash("farther") // more than a hop away: nobody may pass it on
-	if l := x.g.nextHop(&relay{target: far}); l != nil && net.nearestTo(far).peer != l.peer {
+	if l, _ := x.g.nextHop(&relay{target: far}); l != nil && net.nearestTo(far).peer != l.peer {
 		if res := x.send(far, nil, RouteOptions{HopLimit: 1}); res.Status != RouteNoRoute {
 			t.Errorf("beyond the hop limit: %+v", res)
 		}

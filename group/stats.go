@@ -14,6 +14,7 @@ type Stats struct {
 	NeighborsSilent  uint64 // of those down: nothing was heard of them
 	Dials            uint64
 	DialsFailed      uint64
+	TrialsInVain     uint64 // links to members that were no better fingers after all
 	SeedsCalled      uint64 // members to begin with that were called, again and again
 	SeedsForgotten   uint64 // because there were more than are remembered
 	PeeringsTimedOut uint64 // the far end did not prove itself in time
@@ -48,6 +49,7 @@ type Stats struct {
 	RoutesPassed     uint64 // routed messages handed to a neighbor
 	RoutesDelivered  uint64 // that arrived here
 	RoutesAgain      uint64 // own ones that were sent anew
+	RoutesBack       uint64 // handed back to where they came from, a dead end
 	RoutesRefused    uint64 // for want of room
 	HopsFailed       uint64 // neighbors that did not take a routed message
 	ResultsDropped   uint64 // of routed messages, that nobody drained

@@ -214,6 +214,7 @@ func (g *Group) takeTable(now clock.Time, l *link, msg []byte) {
 	if cap(l.table) > len(l.table)+4*entrySize {
 		l.table = append(make([]byte, 0, len(l.table)), l.table...)
 	}
+	g.sampleLatency(l)
 	g.tellMissing(now, l)
 	g.missingHere(now, l)
 }

@@ -252,6 +252,7 @@ func (w *Messages) message(f *messageFlow, data []byte) {
 		return
 	}
 	e.heard = w.now
+	e.far.willHear(w.now.Add(e.rtt/2 + ackDelay))
 	w.stats.Delivered++
 	w.fingerprint(f, data)
 	if f.recv == 0 {

@@ -177,11 +177,28 @@ func (l memberLinks) RTT(id group.LinkID) time.Duration {
 	return 0
 }
 
-// LastHeard counts keepalives, which a far end answers as long as it lives.
+// ackDelay is how long an acknowledgement may wait for company.
+const ackDelay = 200 * time.Millisecond
+
+// willHear notes that an acknowledgement comes to e then.
+func (e *end) willHear(at clock.Time) {
+	if e.coming[0] == 0 {
+		e.coming[0] = at
+	} else {
+		e.coming[1] = max(at, e.coming[0])
+	}
+}
+
+// LastHeard counts acknowledgements, and keepalives, which a far end answers as
+// long as it lives.
 func (l memberLinks) LastHeard(id group.LinkID) clock.Time {
 	e := l.n.ends.get(uint32(id))
 	if e == nil {
 		return 0
+	}
+	for e.coming[0] != 0 && e.coming[0] <= l.n.net.now {
+		e.heard = max(e.heard, e.coming[0])
+		e.coming[0], e.coming[1] = e.coming[1], 0
 	}
 	until := l.n.net.now
 	if far := e.far.owner; far.stopped {

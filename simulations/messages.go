@@ -129,8 +129,9 @@ type end struct {
 	near   [32]byte // nonce
 	rtt    time.Duration
 	opened clock.Time
-	heard  clock.Time // a message, the latest
-	upkeep clock.Time // keepalives are counted up to here
+	heard  clock.Time    // a message or an acknowledgement, the latest
+	coming [2]clock.Time // acknowledgements that are on their way here, the first and the last
+	upkeep clock.Time    // keepalives are counted up to here
 	held   []*messageFlow
 	up     bool
 	told   bool // the group knows of it
