@@ -124,16 +124,16 @@ var inGroup = []Mistake{
 	{
 		Name: "next-hop-away-from-the-target",
 		Why:  "a routed message goes to the neighbor that is farthest from its target",
-		File: "group/relay.go",
-		Old:  "!target.Nearer(l.addr, g.self) && !(find && r.own)",
-		New:  "target.Nearer(l.addr, g.self) && !(find && r.own)",
+		File: "group/nexthop.go",
+		Old:  "nearer := target.Nearer(l.addr, limit) || find && r.own",
+		New:  "nearer := !target.Nearer(l.addr, limit) || find && r.own",
 	},
 	{
 		Name: "any-next-hop",
 		Why:  "a routed message goes to a neighbor that need not be nearer to its target",
-		File: "group/relay.go",
-		Old:  "!target.Nearer(l.addr, g.self) && !(find && r.own)",
-		New:  "l.id == r.from",
+		File: "group/nexthop.go",
+		Old:  "nearer := target.Nearer(l.addr, limit) || find && r.own",
+		New:  "nearer := l.id != r.from",
 	},
 	{
 		Name: "hops-not-counted",
