@@ -16,7 +16,8 @@ import (
 // 1/4 and so on, make ways short, and each is the one with the lowest latency
 // among all candidates that have come up; a random one keeps the group from
 // falling apart. Up the ring fingers are chosen; down it the fingers of others
-// that chose this member serve, because every link serves both ends.
+// that chose this member serve, because every link serves both ends, until the
+// group has been steady for a while.
 
 // expectation is what tables say of a member that a neighbor was asked about.
 type expectation struct {
@@ -352,15 +353,16 @@ func (g *Group) lastRange(above bool) int {
 	return r
 }
 
-// chooseFingers picks the fingers: the best there are up the ring, any down it.
+// chooseFingers picks the fingers: the best there are up the ring; down it any, as
+// long as members come and go.
 func (g *Group) chooseFingers(now clock.Time) {
 	var f fingers
 	g.survey(now, &f)
-	calm := g.calm(now)
+	calm, steady := g.calm(now), g.steady(now)
 	for _, above := range [...]bool{true, false} {
 		for r := 1; r < g.lastRange(above); r++ {
 			m := f[side(above)][r].any()
-			if above {
+			if above || steady {
 				m = f[side(above)][r].best()
 			}
 			if m != nil && (above || m.link != nil || calm) {
@@ -379,6 +381,12 @@ func (g *Group) calm(now clock.Time) bool {
 	return now.Sub(g.lastLoss) >= calmAfter || g.lastLoss == 0
 }
 
+// steady reports whether no neighbor was lost without a word for long, in which
+// case it pays to choose fingers on both sides.
+func (g *Group) steady(now clock.Time) bool {
+	return now.Sub(max(g.lastLoss, g.startedAt)) >= steadyAfter
+}
+
 // better reports whether a round-trip time makes a change of links worth while.
 func better(rtt, present time.Duration) bool { return rtt < present*7/8-gainAtLeast }
 
@@ -394,6 +402,7 @@ func (g *Group) improve(now clock.Time) {
 		return
 	}
 	calm := g.calm(now)
+	steady := g.steady(now)
 	mayTry := calm && max(g.nextDial, g.nextTrial) <= now
 	var f fingers
 	g.survey(now, &f)
@@ -410,7 +419,7 @@ func (g *Group) improve(now clock.Time) {
 	for _, above := range [...]bool{true, false} {
 		for r := 1; r < g.lastRange(above); r++ {
 			m := f[side(above)][r].best()
-			if m != nil && (!above || m.link == nil) || !above && !calm {
+			if m != nil && (!above && !steady || m.link == nil) || !above && !calm {
 				continue // it serves, or is being dialed
 			}
 			o, gain := offers[side(above)][r], time.Hour

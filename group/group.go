@@ -100,6 +100,7 @@ type Group struct {
 	losses      int // without a word, since lossSince
 	lossSince   clock.Time
 	lastLoss    clock.Time
+	startedAt   clock.Time
 	alarmed     clock.Time // until then ghosts are called often
 	healAt      clock.Time
 
@@ -178,7 +179,7 @@ func (g *Group) Start(now clock.Time) {
 	if g.started {
 		return
 	}
-	g.started = true
+	g.started, g.startedAt = true, now
 	for _, p := range g.cfg.Spec.Bootstrap {
 		g.AddSeed(now, p, nil)
 	}

@@ -316,9 +316,13 @@ func settledNet(t *testing.T, seed, members int, d time.Duration) *simNet {
 // estimates are good. Without churn a link costs little.
 func TestRowRouting(t *testing.T) {
 	members, seeds := rowSize(200, 10_000)
+	warm := 5 * time.Minute
+	if *large {
+		warm = 11 * time.Minute // as with churn
+	}
 	f := &figures{t: t}
 	for seed := range rowSeeds(seeds) {
-		n := settledNet(t, seed, members, 5*time.Minute)
+		n := settledNet(t, seed, members, warm)
 		b0, _ := n.traffic()
 		n.bill(time.Minute)
 		n.run(time.Minute)
