@@ -37,9 +37,8 @@ type Config struct {
 	UploadLimit, DownloadLimit int
 	Upload, Download           *Allowance
 
-	// UploadSlots bounds the neighbors that are sent objects at the same time:
-	// the fewer there are, the sooner an object is whole and can be passed on.
-	// Default 4 with an upload limit, 16 without.
+	// UploadSlots bounds the neighbors that are sent objects at the same time.
+	// There are as many as keep the uplink busy, 4 at least. Default 16.
 	UploadSlots int
 
 	// MaxNeighbors bounds the neighbors that are tracked. Default 128.
@@ -74,9 +73,6 @@ func (c Config) withDefaults() Config {
 		if *v <= 0 {
 			*v = d
 		}
-	}
-	if c.UploadLimit > 0 || c.Upload != nil && c.Upload.Limited() {
-		def(&c.UploadSlots, 4)
 	}
 	def(&c.UploadSlots, 16)
 	def(&c.MaxNeighbors, 128)
@@ -127,6 +123,17 @@ const (
 	// freely is how many objects a neighbor may ask for before its rate is
 	// known, without an upload limit.
 	freely = 4
+	// leastSlots is how many neighbors are sent objects at the same time where
+	// that is not faster than the round trips to them: more are for those
+	// slotTrips of an object, of slotMost at most, and slotLeast.
+	leastSlots = 4
+	slotTrips  = 3
+	slotMost   = 500 * time.Millisecond
+	slotLeast  = 100 * time.Millisecond
+	// paceTime is the least time over which the rate of all objects that leave is
+	// measured, and paceIdle the pause after which it begins anew.
+	paceTime = 20 * time.Millisecond
+	paceIdle = 2 * time.Second
 	// maxCredit is what a neighbor gives at once at most.
 	maxCredit = 1024
 	// creditTime is how long a neighbor may leave credit unused.

@@ -3,6 +3,7 @@ package replication
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
@@ -333,15 +334,65 @@ func (n *neighbor) turnLength() uint64 {
 	return length * (1 + uint64(n.sole))
 }
 
+// pace is how fast objects leave, as their receipts tell.
+type pace struct {
+	rate  float64 // objects per second, 0 if it is not known
+	count int
+	since clock.Time
+}
+
+// arrived counts an object.
+func (p *pace) arrived(now clock.Time, rtt time.Duration) {
+	elapsed := now.Sub(p.since)
+	if elapsed > paceIdle { // there was nothing to send
+		p.since, p.count = now, 0
+		return
+	}
+	p.count++
+	if elapsed < max(rtt, paceTime) {
+		return
+	}
+	rate := float64(p.count) / elapsed.Seconds()
+	if rate < p.rate {
+		rate = (rate + p.rate) / 2
+	}
+	p.rate, p.since, p.count = rate, now, 0
+}
+
+// slots returns how many neighbors are served at the same time, and how many
+// objects each of them may ask for before its rate is known: the fewer, the
+// sooner an object is whole and can be passed on, and the less waits in the
+// uplink when the last ones are asked for. But an object for which a connection
+// has to find its speed again takes some round trips, and in these the others
+// have to fill the uplink. Without a limit it is not known whose speed is the
+// measured one, and round trips tell mostly of the uplink's own queue.
+func (s *Service) slots(size int) (slots, first int) {
+	if s.up.rate == 0 {
+		if s.pace.rate == 0 {
+			return s.cfg.UploadSlots, 1
+		}
+		pipe := int(s.pace.rate * (slotMost + slotLeast).Seconds())
+		slots = min(max(pipe, leastSlots), s.cfg.UploadSlots)
+		return slots, min(max(pipe/slots, 1), freely)
+	}
+	var sum time.Duration
+	k := 0
+	for _, n := range s.neighbors {
+		if n.serving.wants {
+			sum += s.flows.RTT(n.link)
+			k++
+		}
+	}
+	trips := min(slotTrips*sum/time.Duration(max(k, 1)), slotMost) + slotLeast
+	pipe := int(float64(s.up.rate) / float64(max(size, 1)) * trips.Seconds())
+	return min(max(pipe, leastSlots), s.cfg.UploadSlots), 1
+}
+
 // grant gives credit: to as many neighbors as there are slots, to each for as
 // many objects as keep it busy, and in all for no more than the upload limit
 // lets through until their requests are here.
 func (s *Service) grant(now clock.Time) {
 	busy, ahead, size := 0, 0, 0
-	first := 1
-	if s.up.rate == 0 {
-		first = freely
-	}
 	for _, n := range s.neighbors {
 		if n.granted > n.used && now.Sub(n.grantedAt) > creditTime+s.flows.RTT(n.link) {
 			n.used, n.serving.wants = n.granted, false // it sleeps on it
@@ -356,10 +407,11 @@ func (s *Service) grant(now clock.Time) {
 			}
 		}
 	}
+	slots, first := s.slots(size)
 	for {
 		var best *neighbor
 		for _, n := range s.neighbors {
-			if !n.serving.wants || n.banned > now || best != nil && best.turn <= n.turn || busy >= s.cfg.UploadSlots && !n.busy() {
+			if !n.serving.wants || n.banned > now || best != nil && best.turn <= n.turn || busy >= slots && !n.busy() {
 				continue
 			}
 			d := (s.flows.RTT(n.link) + rateSlack).Seconds()
@@ -465,6 +517,7 @@ func (s *Service) Receipt(now clock.Time, flow group.FlowID) {
 	if n := s.byFlow[flow]; n != nil && n.sending > 0 {
 		n.sending--
 		s.hungry = true
+		s.pace.arrived(now, s.flows.RTT(n.link))
 		n.arrived++
 		if elapsed := now.Sub(n.since); elapsed >= max(s.flows.RTT(n.link), rateTime) {
 			if now := float64(n.arrived) / elapsed.Seconds(); now > n.rate {

@@ -43,6 +43,7 @@ type Service struct {
 
 	turns  uint64 // of giving credit
 	retry  []retry
+	pace   pace
 	hungry bool // somebody may have room for requests, or somebody's may be answered
 	timers clock.Queue[alarm]
 	news   clock.Timer[alarm]
