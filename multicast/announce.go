@@ -26,10 +26,17 @@ type announcing struct {
 	treeRound   uint32         // of the latest news of routes
 	lows        [rounds]uint64 // the lowest id that came with each of the latest rounds
 	turn        int            // whose turn it is among the others
-	told        state          // of the latest round, without its map
+	told        news           // of the latest round, without its map
 	oldTurn     int            // whose turn it is among old neighbors
 	oldNewest   uint64         // the newest id in the last map for them
 	oldLast     clock.Time
+}
+
+// news is what of a state tells whether there is something to tell.
+type news struct {
+	newest, key uint64
+	flags, room byte
+	prices      [numSlices]byte // as they were told with the latest routes
 }
 
 // noteChange notes that a fragment came into the window.
@@ -72,6 +79,7 @@ func (st *stream) current(now clock.Time) state {
 	for s := range st.slices {
 		m.routes[s] = st.slices[s].route
 	}
+	m.prices, m.least = st.prices(m.room)
 	return m
 }
 
@@ -104,12 +112,21 @@ func (st *stream) broadcast(now clock.Time) {
 // noteRound begins a round if there are news.
 func (st *stream) noteRound(m *state) bool {
 	emptied := m.newest < st.told.newest
+	for s := range m.prices {
+		a, b := m.prices[s], st.told.prices[s]
+		if (a == 0) != (b == 0) || a != b && (a == noPlace || b == noPlace) || max(a, b)-min(a, b) >= priceNews {
+			st.treeChanged = true
+		}
+	}
 	if !st.changed && !st.treeChanged && !emptied &&
 		m.room == st.told.room && m.key == st.told.key && m.flags == st.told.flags {
 		return false
 	}
 	was := st.told.flags
-	st.told = *m
+	if st.treeChanged {
+		st.told.prices = m.prices
+	}
+	st.told.newest, st.told.key, st.told.flags, st.told.room = m.newest, m.key, m.flags, m.room
 	st.round++
 	low := m.newest // an empty map: nothing older changed
 	if st.changed {
@@ -172,6 +189,9 @@ func (st *stream) tell(now clock.Time, p *peer, m *state, flags byte) {
 	}
 	if full || int32(st.treeRound-p.told) > 0 {
 		out.flags |= stateTree
+		if out.prices != [numSlices]byte{} {
+			out.flags |= statePrices
+		}
 	}
 	b := appendState(st.s.scratch[:0], &out)
 	b = appendBitmap(b, &st.win, m.newest, low)
@@ -183,10 +203,10 @@ func (st *stream) tell(now clock.Time, p *peer, m *state, flags byte) {
 // answer tells a neighbor that what it has asked for is not held, by telling it
 // what is.
 func (st *stream) answer(now clock.Time, p *peer) {
-	if !p.n.Modern || p.ctrlIn == 0 || !p.synced || now.Sub(p.answeredAt) < stateGap {
+	if !p.n.Modern || p.ctrlIn == 0 || !p.synced || millis(now)-p.answeredAt < uint32(stateGap/time.Millisecond) {
 		return
 	}
-	p.answeredAt = now
+	p.answeredAt = millis(now)
 	m := st.current(now)
 	if st.noteRound(&m) {
 		st.lastState = now
@@ -235,7 +255,7 @@ func (st *stream) sendAll(now clock.Time, p *peer) {
 	var b []byte
 	if p.n.Modern {
 		m := st.current(now)
-		m.flags |= stateFull | stateTree
+		m.flags |= stateFull | stateTree | statePrices
 		b = appendState(st.s.scratch[:0], &m)
 		b = appendBitmap(b, &st.win, m.newest, 0)
 	} else {

@@ -13,6 +13,7 @@ const (
 	stateKeyed  = 0x04 // the publisher marks key frames
 	stateAnswer = 0x08 // what was asked for and is not in the map is not held
 	stateHungry = 0x10 // news are wanted as soon as there are any
+	statePrices = 0x20 // with stateTree: prices of slices follow the routes
 )
 
 const (
@@ -49,7 +50,9 @@ type state struct {
 	room   byte   // slices for which another child is welcome
 	load   byte   // slices pushed to all children together, at most 255
 	routes [numSlices]route
-	bitmap []byte // bit k of byte j is newest-1-(8j+k)
+	prices [numSlices]byte // packed, see worth.go; 0: there is room
+	least  [numSlices]byte // likewise: members below the least child of a slice that has a price
+	bitmap []byte          // bit k of byte j is newest-1-(8j+k)
 }
 
 // appendState writes everything of st but the bitmap, which is the rest of the
@@ -82,6 +85,13 @@ func appendState(b []byte, st *state) []byte {
 		}
 		b = element.AppendVLU(append(b, r.depth), latest-r.epoch)
 		b = element.AppendVLU(b, uint64(r.delay.duration()/delayUnit))
+	}
+	if st.flags&statePrices != 0 {
+		for i, price := range st.prices {
+			if b = append(b, price); price != 0 {
+				b = append(b, st.least[i])
+			}
+		}
 	}
 	return b
 }
@@ -120,6 +130,13 @@ func consumeState(b []byte) (st state, ok bool) {
 				epoch: latest - lag,
 				depth: depth,
 				delay: inMicros(time.Duration(min(delay, uint64(maxDelay/delayUnit))) * delayUnit),
+			}
+		}
+		if st.flags&statePrices != 0 {
+			for i := range st.prices {
+				if st.prices[i] = r.byte(); st.prices[i] != 0 {
+					st.least[i] = r.byte()
+				}
 			}
 		}
 	}

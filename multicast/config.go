@@ -133,11 +133,17 @@ const (
 	askPatience  = 150 * time.Millisecond  // beside two round trips and three fragments
 	askAgain     = 250 * time.Millisecond  // after a refusal, once or twice that
 	moveRest     = 2 * time.Second         // between moves to a better parent
-	moveGain     = 2 * time.Millisecond    // that a move must bring, and a fifth
+	moveGain     = 1 * time.Millisecond    // that a move must bring, and a part
+	hasteRest    = 700 * time.Millisecond  // before that is over, to one that is better by
+	hasteShare   = 4                       // so large a part
+	oldShare     = 5                       // to or from an old neighbor
+	moveShare    = 40                      // of what there is, which it must bring at least
 	lateSlice    = 100 * time.Millisecond  // by which a slice may trail the others
 	stayTime     = 1200 * time.Millisecond // three epochs
 	leaveGrace   = 1500 * time.Millisecond
 	holdTime     = time.Second
+	tellWorth    = 1000                   // milliseconds between two words of what a place is worth
+	maxWorth     = 200 * time.Millisecond // of a place, for one member
 
 	hopDelay   = 500 * time.Microsecond // of passing a fragment on
 	loadCost   = 50 * time.Microsecond  // per slice that a neighbor pushes to others
@@ -145,6 +151,14 @@ const (
 
 	oldPeerCost  = 50 * time.Millisecond // old neighbors do not tell their distance
 	oldPeerDepth = 16                    // likewise
+
+	widest      = 2                // times the push limit: to so many neighbors a relay pushes one slice
+	bidStep     = 4                // by which a place must be worth more than the one it takes: half an octave
+	swapCost    = time.Millisecond // of one hop more, beside the way
+	priceNews   = 8                // by which a price must change to be told
+	leastBid    = 20               // two milliseconds for one member, about
+	farthestLag = 16               // fragments of a slice by which a neighbor may be behind, for all that counts
+	maxBelow    = 1 << 20          // members that get a slice by way of one
 
 	epochPeriod     = 400 * time.Millisecond
 	idleEpochPeriod = time.Second
@@ -197,6 +211,10 @@ const (
 
 	// outstandingCost makes a neighbor look farther for each answer it owes.
 	outstandingCost = time.Millisecond
+
+	// ignoredCost does so for each pull in a row that it did not answer.
+	ignoredCost = 30 * time.Millisecond
+	maxIgnored  = 10
 
 	// guessCost makes it prefer one that has told that it holds the fragment.
 	guessCost = 60 * time.Millisecond

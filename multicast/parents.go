@@ -12,21 +12,26 @@ type growing struct {
 	rotation    int  // where to begin, so that not all nodes favor the same slice
 	replan      bool // a slice may need a parent
 	routesDirty bool
+	handAt      clock.Time // when to look at what is handed over
 }
 
 // slice is the way by which one eighth of the fragments comes.
 type slice struct {
-	parent    *peer // who pushes it; nil: nobody
-	next      *peer // who was asked to take over
-	confirmed bool  // the parent has pushed, or did not refuse in time
-	moving    bool  // the parent asked to be left
-	route     route // of this node, as its neighbors are told
+	parent *peer  // who pushes it; nil: nobody
+	next   *peer  // who was asked to take over
+	cut    uint64 // the fragment at which next takes over; 0: it does at once
+	route  route  // of this node, as its neighbors are told
 
 	// What of its routes this node has announced: see feasible.
 	bestEpoch uint64
 	bestDepth uint8
 	announced bool
-	unfedAt   clock.Time // since when there is no route
+
+	confirmed bool // the parent has pushed, or did not refuse in time
+	moving    bool // the parent asked to be left
+	released  bool // the parent was told to stop at cut
+
+	unfedAt clock.Time // since when there is no route
 
 	// To move to a parent that is no nearer to the publisher by depth, a node
 	// keeps to the epoch that it has announced until that parent has a later
@@ -39,6 +44,10 @@ type slice struct {
 	missedAt clock.Time // since when the parent owes a fragment; 0: it does not
 	lagMean  time.Duration
 	lagDev   time.Duration
+
+	// What the parent was told of the place: see worth.go.
+	toldAt               uint32 // milliseconds
+	toldWorth, toldBelow byte
 }
 
 // noteLag takes the time by which a pushed fragment came later than the news
@@ -68,7 +77,7 @@ func (st *stream) restless(now clock.Time) bool {
 
 // plan finds parents for the slices that need one.
 func (st *stream) plan(now clock.Time) {
-	st.replan = false
+	st.replan, st.handAt = false, clock.Never
 	if st.pub != nil || st.ended && st.frontier >= st.last {
 		return
 	}
@@ -76,7 +85,8 @@ func (st *stream) plan(now clock.Time) {
 		s := (i + st.rotation) % numSlices
 		sl := &st.slices[s]
 		if sl.next != nil {
-			if now.Sub(sl.asked) < st.askTimeout(sl.next) {
+			if now.Sub(sl.asked) < st.nextTimeout(sl) {
+				st.letGo(now, s)
 				continue
 			}
 			// It neither refused nor pushed. With nothing to push that is as it
@@ -84,7 +94,7 @@ func (st *stream) plan(now clock.Time) {
 			if st.busy(now) {
 				st.holdOff(now, sl.next, s)
 				st.unask(sl.next, s)
-				sl.next = nil
+				st.stay(s)
 			} else {
 				st.commit(now, s)
 			}
@@ -114,6 +124,7 @@ func (st *stream) adopt(now clock.Time, s int, p *peer, urgent bool) {
 		sl.parent, sl.confirmed = p, false
 	} else {
 		sl.next = p
+		sl.cut, sl.released = st.cutFor(now, s, p), false
 	}
 	sl.asked, sl.missedAt = now, 0
 	p.fresh |= 1 << s
@@ -129,6 +140,7 @@ func (st *stream) commit(now clock.Time, s int) {
 		st.unask(sl.parent, s)
 	}
 	sl.parent, sl.next = sl.next, nil
+	sl.cut, sl.released = 0, false
 	sl.confirmed, sl.moving = true, false
 	sl.missedAt, sl.movedAt, sl.lastPush, sl.stayUntil = 0, now, now, 0
 	sl.lagMean, sl.lagDev = 0, 0
@@ -151,12 +163,30 @@ func (st *stream) holdOff(now clock.Time, p *peer, s int) {
 	if !p.n.Modern {
 		d = oldAskAgain
 	}
-	p.notBefore[s] = now.Add(d + time.Duration(st.s.cfg.Rand.Int64N(int64(d))))
+	p.notBefore[s] = max(millis(now.Add(d+time.Duration(st.s.cfg.Rand.Int64N(int64(d))))), 1)
 	p.room &^= 1 << s
+	p.price[s] = noPlace
+}
+
+// barred reports whether a neighbor is not to be asked for a slice yet.
+func (p *peer) barred(now clock.Time, s int) bool {
+	if p.notBefore[s] != 0 && int32(p.notBefore[s]-millis(now)) <= 0 {
+		p.notBefore[s] = 0
+	}
+	return p.notBefore[s] != 0
 }
 
 func (st *stream) askTimeout(p *peer) time.Duration {
 	return askPatience + 2*st.s.flows.RTT(p.n.link) + st.meter.sliceInterval()*3
+}
+
+// nextTimeout is the same for one that is to take over.
+func (st *stream) nextTimeout(sl *slice) time.Duration {
+	if sl.cut == 0 {
+		return st.askTimeout(sl.next)
+	}
+	// Nobody else brings the slice from the cut on.
+	return 2*st.s.flows.RTT(sl.next.n.link) + st.s.flows.RTT(sl.parent.n.link) + 4*handoverSlack + st.meter.sliceInterval()*3/2
 }
 
 // choose returns the best neighbor to feed a slice, other than the one that
@@ -166,10 +196,10 @@ func (st *stream) choose(now clock.Time, s int, except *peer) (best *peer, urgen
 	open, ties := 0, 0
 	for pass := range 2 {
 		for _, p := range st.peers {
-			if p == except || !st.canFeed(p, s) || now < p.notBefore[s] {
+			if p == except || !st.canFeed(p, s) || p.barred(now, s) {
 				continue
 			}
-			if pass == 0 && p.n.Modern && (p.room|p.hinted)&(1<<s) == 0 {
+			if pass == 0 && p.n.Modern && (p.room|p.hinted)&(1<<s) == 0 && (except == nil || !st.outbids(s, p)) {
 				continue
 			}
 			open++
@@ -210,9 +240,9 @@ func (st *stream) canFeed(p *peer, s int) bool {
 func (st *stream) cost(p *peer, s int) time.Duration {
 	c := st.s.flows.RTT(p.n.link)/2 + hopDelay
 	if p.n.Modern {
-		c += p.routes[s].delay.duration() + time.Duration(p.load)*loadCost
+		c += p.routes[s].delay.duration() + time.Duration(p.load)*loadCost + st.lags(p, s)
 	} else {
-		c += oldPeerCost
+		c += oldPeerCost + st.trails(p)
 	}
 	for i := range st.slices {
 		if sl := &st.slices[i]; i != s && (sl.parent == p || sl.next == p) {
@@ -222,19 +252,50 @@ func (st *stream) cost(p *peer, s int) time.Duration {
 	return c
 }
 
+// lags is how far a neighbor is behind in a slice by what it told it holds, if
+// that is more than neighbors on a good way use to be: what is on its way there
+// waits, whatever the round trips say.
+func (st *stream) lags(p *peer, s int) time.Duration {
+	if st.meter.perSecond == 0 || p.newest == 0 || st.pub != nil {
+		return 0
+	}
+	held := p.newest
+	for held%numSlices != uint64(s) && held > 1 {
+		held--
+	}
+	for n := 0; n < farthestLag && held > numSlices && !p.have.has(held); n++ {
+		held -= numSlices
+	}
+	if held >= st.frontier {
+		return 0
+	}
+	behind := time.Duration(min(st.frontier-held, maxGaps)) * time.Second / time.Duration(st.meter.perSecond)
+	return max(behind-st.now.Sub(p.toldAt)-lateSlice-st.meter.sliceInterval(), 0)
+}
+
+// trails is how far an old neighbor's maps are behind, if that is more than maps
+// use to be: such a one is fed late, maybe by way of this node.
+func (st *stream) trails(p *peer) time.Duration {
+	if st.meter.perSecond == 0 || p.newest == 0 || p.newest >= st.frontier {
+		return 0
+	}
+	behind := time.Duration(min(st.frontier-p.newest, maxGaps)) * time.Second / time.Duration(st.meter.perSecond)
+	return max(behind-oldLag-st.desc.availability, 0)
+}
+
 // sendAsks tells every neighbor for which slices it is wanted, if that changed.
 func (st *stream) sendAsks(now clock.Time) {
 	for _, p := range st.peers {
 		mask := byte(0)
 		for s := range st.slices {
-			if sl := &st.slices[s]; sl.parent == p || sl.next == p {
+			if sl := &st.slices[s]; sl.parent == p && !sl.released || sl.next == p {
 				mask |= 1 << s
 			}
 		}
-		if mask == p.asked && p.fresh == 0 || p.ctrlOut == 0 {
+		if mask == p.asked && p.fresh == 0 && !p.stale || p.ctrlOut == 0 {
 			continue
 		}
-		p.asked = mask
+		p.asked, p.stale = mask, false
 		if !p.n.Modern {
 			p.fresh = 0
 			st.control(now, p, []byte{msgPush, mask})
@@ -244,6 +305,7 @@ func (st *stream) sendAsks(now clock.Time) {
 		for {
 			// One message for all new slices that begin at the same id.
 			a := ask{mask: mask}
+			a.ending, a.until = st.handingOver(p)
 			if p.urgent != 0 {
 				a.flags = askUrgent
 			}
@@ -252,7 +314,10 @@ func (st *stream) sendAsks(now clock.Time) {
 				if fresh&bit == 0 {
 					continue
 				}
-				from := st.firstWanted(now, s)
+				from := st.slices[s].cut
+				if from == 0 || st.slices[s].next != p {
+					from = st.firstWanted(now, s)
+				}
 				if a.fresh == 0 {
 					a.from = from
 				}
@@ -261,6 +326,7 @@ func (st *stream) sendAsks(now clock.Time) {
 				}
 			}
 			fresh &^= a.fresh
+			st.tellWorth(now, p, &a)
 			st.s.scratch = appendAsk(st.s.scratch[:0], a)
 			st.control(now, p, st.s.scratch)
 			if fresh == 0 {
@@ -304,7 +370,7 @@ func (st *stream) onRefuse(now clock.Time, p *peer, mask byte, hints []byte) {
 		sl := &st.slices[s]
 		switch {
 		case sl.next == p:
-			sl.next = nil
+			st.stay(s)
 			p.fresh &^= 1 << s
 		case sl.parent == p && sl.confirmed:
 			sl.moving = true // it goes on pushing for a while
@@ -344,6 +410,9 @@ func (st *stream) noteArrival(now clock.Time, p *peer, id uint64, pulled, duplic
 			sl.lagDev = min(sl.lagDev+earlyPenalty, pullDelayMax/4)
 		}
 	case sl.next:
+		if id < sl.cut {
+			return // an answer to a pull
+		}
 		p.denied &^= 1 << s
 		st.commit(now, s)
 	}
@@ -406,7 +475,10 @@ func (st *stream) loseParent(now clock.Time, s int) {
 	st.stats.ParentsReplaced++
 	st.holdOff(now, sl.parent, s)
 	st.unask(sl.parent, s)
-	sl.parent, sl.next = sl.next, nil
+	if sl.parent, sl.next = sl.next, nil; sl.parent != nil && sl.cut != 0 {
+		sl.parent.fresh |= 1 << s // at once
+	}
+	sl.cut, sl.released = 0, false
 	sl.confirmed, sl.moving, sl.missedAt = false, false, 0
 	sl.lagMean, sl.lagDev = 0, 0
 	st.routesDirty, st.replan = true, true
@@ -422,7 +494,7 @@ func (st *stream) dropParent(now clock.Time, p *peer) {
 	for s := range st.slices {
 		sl := &st.slices[s]
 		if sl.next == p {
-			sl.next = nil
+			st.stay(s)
 			st.unask(p, s)
 			st.wake(now)
 		}
@@ -437,15 +509,16 @@ func (st *stream) improve(now clock.Time) {
 	st.rotation = (st.rotation + 1) % numSlices
 	s := st.rotation
 	sl := &st.slices[s]
-	if st.pub != nil || sl.parent == nil || sl.next != nil || sl.moving || !sl.confirmed || now.Sub(sl.movedAt) < moveRest {
+	st.appraise(now, s)
+	if st.pub != nil || sl.parent == nil || sl.next != nil || sl.moving || !sl.confirmed || now.Sub(sl.movedAt) < hasteRest {
 		return
 	}
 	if st.tryMove(now, s) {
 		return
 	}
 	for _, p := range st.peers {
-		if p.n.Modern && p != sl.parent && p.routes[s].depth < maxDepth-1 && p.room&(1<<s) != 0 &&
-			p.ctrlIn != 0 && p.ctrlOut != 0 && !p.n.suspect && now >= p.notBefore[s] && st.gains(sl, s, p) {
+		if p.n.Modern && p != sl.parent && p.routes[s].depth < maxDepth-1 && (p.room&(1<<s) != 0 || st.outbids(s, p)) &&
+			p.ctrlIn != 0 && p.ctrlOut != 0 && !p.n.suspect && !p.barred(now, s) && st.gains(now, sl, s, p) {
 			sl.stayUntil, sl.movedAt = now.Add(stayTime), now
 			return
 		}
@@ -456,7 +529,7 @@ func (st *stream) improve(now clock.Time) {
 func (st *stream) tryMove(now clock.Time, s int) bool {
 	sl := &st.slices[s]
 	p, _ := st.choose(now, s, sl.parent)
-	if p == nil || !st.gains(sl, s, p) {
+	if p == nil || !st.gains(now, sl, s, p) {
 		return false
 	}
 	sl.movedAt = now
@@ -466,10 +539,19 @@ func (st *stream) tryMove(now clock.Time, s int) bool {
 
 // gains reports whether p would bring a slice so much sooner than its parent
 // that it is worth a move.
-func (st *stream) gains(sl *slice, s int, p *peer) bool {
+func (st *stream) gains(now clock.Time, sl *slice, s int, p *peer) bool {
 	is := st.cost(sl.parent, s)
 	if sl.lagMean > lateSlice {
 		is += sl.lagMean - lateSlice
 	}
-	return st.cost(p, s)+max(moveGain, is/5) < is
+	least := max(moveGain, is/moveShare)
+	switch rested := now.Sub(sl.movedAt) >= moveRest; {
+	case !p.n.Modern || !sl.parent.n.Modern:
+		if least = max(2*moveGain, is/oldShare); !rested {
+			return false
+		}
+	case !rested:
+		least = max(4*moveGain, is/hasteShare)
+	}
+	return st.cost(p, s)+least < is
 }

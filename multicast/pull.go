@@ -45,6 +45,9 @@ func (st *stream) repair(now clock.Time) {
 				continue
 			}
 			g.asked.outstanding--
+			if g.asked.n.Modern {
+				g.asked.ignored = min(g.asked.ignored+1, maxIgnored)
+			}
 			g.asked = nil
 		}
 		p, when := st.holder(now, g)
@@ -108,6 +111,7 @@ func (st *stream) holder(now clock.Time, g *gap) (best *peer, when clock.Time) {
 			continue
 		}
 		cost := int64(st.s.flows.RTT(p.n.link)/2+guess) + int64(p.outstanding)*int64(outstandingCost)
+		cost += int64(p.ignored) * int64(ignoredCost)
 		if g.tries > 0 && p == g.last {
 			cost += int64(maxPullWait)
 		}

@@ -16,7 +16,7 @@ func (st *stream) push(now clock.Time, id uint64, msg []byte, from *peer) {
 		return
 	}
 	for _, p := range st.peers {
-		if p.children&bit == 0 || p == from || p.have.has(id) {
+		if !p.due(bit, id) || p == from || p.have.has(id) {
 			continue
 		}
 		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit) {
@@ -56,8 +56,14 @@ func (st *stream) onAsk(now clock.Time, p *peer, a ask) {
 	if p.ctrlIn == 0 {
 		return
 	}
-	p.children &= a.mask
+	if back := p.ending & a.mask; back != 0 {
+		p.children &^= back // what was to end is asked for again
+		p.leaving &^= back
+	}
+	p.children &= a.mask | a.ending
 	p.leaving &= a.mask
+	st.onHandover(now, p, &a)
+	p.below, p.worth = a.below, a.worth
 	granted, refused := byte(0), byte(0)
 	for i := range numSlices {
 		// Begin somewhere else for each asker, so that not all get the same.
@@ -65,7 +71,7 @@ func (st *stream) onAsk(now clock.Time, p *peer, a ask) {
 		bit := byte(1) << s
 		switch {
 		case a.mask&bit == 0 || p.children&bit != 0:
-		case !st.s.cfg.Rare.Hit(rare.AskRefused) && st.admit(now, p, s, a.flags&askUrgent != 0):
+		case !st.s.cfg.Rare.Hit(rare.AskRefused) && st.admit(now, p, s, &a):
 			p.children |= bit
 			st.fed |= bit
 			granted |= bit
@@ -77,7 +83,13 @@ func (st *stream) onAsk(now clock.Time, p *peer, a ask) {
 	if refused != 0 && p.n.Modern {
 		st.refuse(now, p, refused)
 	}
-	if fresh := granted & a.fresh; fresh != 0 && a.from != 0 {
+	switch fresh := (granted | p.later) & a.fresh; {
+	case fresh == 0 || a.from == 0:
+	case a.from > st.frontier+1:
+		p.later |= fresh
+		p.turning().from = a.from
+	default:
+		p.later &^= fresh
 		st.catchUp(now, p, fresh, a.from)
 	}
 }
@@ -103,12 +115,16 @@ func (st *stream) catchUp(now clock.Time, p *peer, mask byte, from uint64) {
 }
 
 // admit decides whether a neighbor may become a child in a slice.
-func (st *stream) admit(now clock.Time, p *peer, s int, urgent bool) bool {
+func (st *stream) admit(now clock.Time, p *peer, s int, a *ask) bool {
 	bit := byte(1) << s
-	limit := st.pushLimit()
-	if limit == 0 || !st.affordable() {
+	limit := st.sliceLimit()
+	if limit == 0 {
 		return false
 	}
+	if !p.n.Modern {
+		limit = st.pushLimit()
+	}
+	spent := st.spent()
 	share := st.share(now)
 	fair := bits.OnesCount8(p.children) < share
 	count := 0
@@ -129,23 +145,46 @@ func (st *stream) admit(now clock.Time, p *peer, s int, urgent bool) bool {
 		}
 	}
 	switch {
-	case count < limit:
-		return fair || urgent || !p.n.Modern
+	case count < limit && !spent:
+		return fair || a.flags&askUrgent != 0 || !p.n.Modern
 	case silent != nil:
 		// A child that says nothing while fragments come has likely died.
 		silent.children &^= bit
 		return true
-	case st.pub != nil && fair && greedy != nil && keeps(greedy) > bits.OnesCount8(p.children)+1 && p.n.Modern:
+	case st.pub != nil && fair && greedy != nil && keeps(greedy) > bits.OnesCount8(p.children)+1 && p.n.Modern &&
+		greedy.worth[s] < max(a.worth[s], leastBid)+bidStep:
 		// Each neighbor of the publisher gets its share of the places next to
 		// it, so that all work at passing the stream on. The one that had more
 		// is pushed to until it has found somebody else, for a while.
-		greedy.leaving |= bit
-		greedy.leaveAt = now.Add(leaveGrace)
-		st.s.scratch = appendRefuse(st.s.scratch[:0], bit, []group.PeerID{p.n.Peer})
-		st.control(now, greedy, st.s.scratch)
+		st.giveWay(now, greedy, s, p)
 		return true
+	case fair && a.worth[s] >= leastBid && p.n.Modern:
+		// The place goes to whom it helps more. Nobody has more than its share by
+		// that: what one session can carry is not known, and less where much is lost.
+		if q, t, price := st.cheapest(s, spent, p); q != nil && a.worth[s] >= price+bidStep {
+			st.giveWay(now, q, t, p)
+			return true
+		}
 	}
 	return false
+}
+
+// giveWay asks a child to find another parent for a slice: p, who comes in its
+// place, for one. It is pushed to until it has found somebody, for a while.
+func (st *stream) giveWay(now clock.Time, child *peer, s int, p *peer) {
+	child.leaving |= 1 << s
+	child.leaveAt = now.Add(leaveGrace)
+	st.s.scratch = appendRefuse(st.s.scratch[:0], 1<<s, []group.PeerID{p.n.Peer})
+	st.control(now, child, st.s.scratch)
+}
+
+// spent reports whether all that this node may push to others is given away.
+func (st *stream) spent() bool {
+	kept := 0
+	for _, p := range st.peers {
+		kept += keeps(p)
+	}
+	return kept >= numSlices*st.pushLimit() || !st.affordable()
 }
 
 // keeps returns the number of slices that a child is fed for good.
@@ -172,6 +211,16 @@ func (st *stream) pushLimit() int {
 		return st.pub.cfg.PushLimit
 	}
 	return st.s.cfg.PushLimit
+}
+
+// sliceLimit is the number of neighbors to which one slice may be pushed. A
+// relay may spend all that it pushes on a few slices: trees in which some relays
+// have many children, and others none, are less deep.
+func (st *stream) sliceLimit() int {
+	if st.pub != nil {
+		return st.pub.cfg.PushLimit
+	}
+	return st.s.cfg.PushLimit * widest
 }
 
 // affordable reports whether one more slice fits into the upload limit.
@@ -238,8 +287,8 @@ func (st *stream) load() int {
 
 // room returns the slices for which another child would be welcome.
 func (st *stream) room() byte {
-	limit := st.pushLimit()
-	if limit == 0 || !st.affordable() {
+	limit := st.sliceLimit()
+	if limit == 0 || st.spent() {
 		return 0
 	}
 	mask := byte(0)
@@ -277,7 +326,7 @@ func (st *stream) endGrace(now clock.Time) {
 	for _, p := range st.peers {
 		if p.leaving != 0 && now >= p.leaveAt {
 			p.children &^= p.leaving
-			p.leaving = 0
+			p.leaving, p.ending = 0, 0
 		}
 		st.fed |= p.children
 	}

@@ -258,7 +258,7 @@ func (st *stream) onFragment(now clock.Time, p *peer, msg []byte) {
 	}
 	if pulled {
 		st.stats.FragmentsRequestedFromPeers++
-		p.lastPulled = now
+		p.lastPulled, p.ignored = now, 0
 		if st.crowded && p.outstanding <= maxOutstanding/2 {
 			st.repairNow(now)
 		}
@@ -283,6 +283,9 @@ func (st *stream) hold(now clock.Time, f *fragment, size int) {
 		st.key = max(st.key, f.id)
 	}
 	st.noteChange(now, f.id)
+	if st.s.observe != nil {
+		st.s.observe(now, f.id)
+	}
 }
 
 // onState takes what a modern neighbor says of the stream.
@@ -297,7 +300,7 @@ func (st *stream) onState(now clock.Time, p *peer, msg []byte) bool {
 	p.hungry = m.flags&stateHungry != 0
 	st.keyed = st.keyed || m.flags&stateKeyed != 0
 	if m.flags&stateTree != 0 {
-		p.routes = m.routes
+		p.routes, p.price, p.least = m.routes, m.prices, m.least
 		top := st.epochTop
 		for i := range p.routes {
 			r := &p.routes[i]
@@ -353,6 +356,7 @@ func (st *stream) onAvailability(now clock.Time, p *peer, msg []byte) bool {
 		st.readMap(p, newest, uint64(8*len(bitmap))+1, bitmap)
 		st.beginFrom(now, p, newest)
 		st.onMap(now, newest)
+		p.newest = newest
 	}
 	if first {
 		st.replan = true

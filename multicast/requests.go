@@ -7,7 +7,10 @@ import (
 
 // askUrgent in the flags of an ask says that no other neighbor can feed the
 // asker.
-const askUrgent = 0x01
+const (
+	askUrgent = 0x01
+	askEnding = 0x02 // slices end at a fragment: see handover.go
+)
 
 const (
 	maxHints    = 4   // peers named in a refusal
@@ -16,14 +19,33 @@ const (
 
 // ask is the modern form of the push mask.
 type ask struct {
-	mask  byte // all slices that the asker wants to be fed; replaces the mask before
-	flags byte
+	mask  byte   // all slices that the asker wants to be fed; replaces the mask before
+	flags byte   // askEnding is not kept, but follows from ending
 	fresh byte   // those of them that begin with what is held from id from on
 	from  uint64 // 0: only with what is to come
+
+	// For each slice of the mask, packed: see worth.go. 0 if that was not told.
+	below, worth [numSlices]byte
+
+	// Slices that are pushed until they come to a fragment, which is left out.
+	ending byte
+	until  uint64
 }
 
 func appendAsk(b []byte, a ask) []byte {
-	return element.AppendVLU(append(b, msgAsk, a.mask, a.flags, a.fresh), a.from)
+	if a.ending != 0 {
+		a.flags |= askEnding
+	}
+	b = element.AppendVLU(append(b, msgAsk, a.mask, a.flags, a.fresh), a.from)
+	for s := range numSlices {
+		if a.mask&(1<<s) != 0 {
+			b = append(b, a.below[s], a.worth[s])
+		}
+	}
+	if a.ending != 0 {
+		b = element.AppendVLU(append(b, a.ending), a.until)
+	}
+	return b
 }
 
 func consumeAsk(b []byte) (a ask, ok bool) {
@@ -34,7 +56,26 @@ func consumeAsk(b []byte) (a ask, ok bool) {
 	if n == 0 || from > maxID {
 		return ask{}, false
 	}
-	return ask{mask: b[1], flags: b[2], fresh: b[3], from: from}, true
+	a = ask{mask: b[1], flags: b[2], fresh: b[3], from: from}
+	b = b[4+n:]
+	for s := range numSlices {
+		if a.mask&(1<<s) != 0 && len(b) >= 2 {
+			a.below[s], a.worth[s] = b[0], b[1]
+			b = b[2:]
+		}
+	}
+	if a.flags&askEnding == 0 {
+		return a, true
+	}
+	a.flags &^= askEnding
+	if len(b) < 2 {
+		return ask{}, false
+	}
+	until, n := element.ConsumeVLU(b[1:])
+	if a.ending = b[0] &^ a.mask; a.ending != 0 {
+		a.until = until
+	}
+	return a, n != 0 && until <= maxID
 }
 
 // appendRefuse writes that the slices of mask are not, or not for much longer,

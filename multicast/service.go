@@ -54,6 +54,7 @@ type Service struct {
 	byKey     map[Key]*stream
 	subs      []*Subscription
 	graves    []grave // streams that ended lately, oldest first
+	observe   func(now clock.Time, id uint64)
 }
 
 // neighbor is a member that this node has a link with.
@@ -97,6 +98,10 @@ func New(cfg Config, flows Flows) *Service {
 		byKey:    map[Key]*stream{},
 	}
 }
+
+// Observe has f called with every fragment of any stream that comes for the
+// first time, at once, for measurements: f must not call into the Service.
+func (s *Service) Observe(f func(now clock.Time, id uint64)) { s.observe = f }
 
 // NeighborUp tells that the group has a new neighbor. Streams that this node
 // carries are described to it at once.
@@ -359,7 +364,7 @@ func (s *Service) FlowRejected(now clock.Time, flow group.FlowID) {
 	switch flow {
 	case p.mediaOut:
 		p.mediaOut = 0
-		p.children, p.leaving = 0, 0
+		p.children, p.leaving, p.later, p.ending = 0, 0, 0, 0
 	case p.ctrlOut:
 		p.ctrlOut = 0
 		p.refused, p.synced = true, false

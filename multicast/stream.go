@@ -30,6 +30,7 @@ type stream struct {
 	lastNew  clock.Time // when the newest fragment came
 	epochTop uint64     // the latest epoch that was heard of
 	tickAt   clock.Time // next turn of what is periodic
+	now      clock.Time // of the latest turn
 	stats    StreamCounts
 	meter    meter
 
@@ -47,40 +48,49 @@ type peer struct {
 	ctrlIn   group.RecvID // the neighbor carries the stream and says so here; 0: it does not
 	ctrlOut  group.FlowID // where this node says so
 	mediaOut group.FlowID
-	refused  bool // the neighbor does not want to hear of the stream
 
 	// What the neighbor said.
 	have   idSet
-	heard  bool // it has told what it holds
-	hungry bool // it wants news at once
 	oldest uint64
 	key    uint64
-	room   byte
-	load   byte
 	newest uint64     // as it said
 	toldAt clock.Time // when
 	routes [numSlices]route
+	least  [numSlices]byte // packed: members below the least of its children
+	price  [numSlices]byte // packed: what a place there must be worth at least; 0: there is room, or no telling
+	room   byte
+	load   byte
 	hinted byte // slices for which others recommend it
 
 	// What this node asks of it.
-	asked       byte                  // slices, as the neighbor was told
-	fresh       byte                  // of which the neighbor has not been told yet
-	urgent      byte                  // likewise, for want of anybody else
-	denied      byte                  // slices that it refused the last time
-	notBefore   [numSlices]clock.Time // when a slice may be asked again
-	outstanding int                   // fragments pulled and not yet there
-	lastPulled  clock.Time            // when one of them came
-	pulls       []uint64              // chosen for it, to be sent together
+	asked     byte              // slices, as the neighbor was told
+	fresh     byte              // of which the neighbor has not been told yet
+	urgent    byte              // likewise, for want of anybody else
+	denied    byte              // slices that it refused the last time
+	ignored   uint8             // pulls that it has not answered, in a row
+	notBefore [numSlices]uint32 // milliseconds: when a slice may be asked again
 
 	// What it asks of this node.
-	children  byte // slices that are pushed to it
-	leaving   byte // those of them that it was asked to find elsewhere
-	leaveAt   clock.Time
-	allowance allowance
-	synced    bool   // it was told everything, and deltas follow
-	told      uint32 // the round up to which it was told
+	below         [numSlices]byte // packed: members that get the slice by way of it
+	worth         [numSlices]byte // packed: of its place
+	children      byte            // slices that are pushed to it
+	leaving       byte            // those of them that it was asked to find elsewhere
+	later, ending byte            // those that are pushed only from one fragment on, or up to one
 
-	answeredAt clock.Time // when it was last told for having asked in vain
+	refused bool // the neighbor does not want to hear of the stream
+	heard   bool // it has told what it holds
+	hungry  bool // it wants news at once
+	synced  bool // it was told everything, and deltas follow
+	stale   bool // it was told what its place is worth, and that has changed
+
+	told        uint32     // the round up to which it was told
+	answeredAt  uint32     // milliseconds: when it was last told for having asked in vain
+	outstanding int32      // fragments pulled and not yet there
+	lastPulled  clock.Time // when one of them came
+	pulls       []uint64   // chosen for it, to be sent together
+	turns       *turns     // where slices begin and end; nil: there were no such yet
+	leaveAt     clock.Time
+	allowance   allowance
 }
 
 func newStream(s *Service, d description) *stream {
@@ -88,6 +98,7 @@ func newStream(s *Service, d description) *stream {
 	st.timer.Owner = st
 	st.repairAt = clock.Never
 	st.stateAt = clock.Never
+	st.handAt = clock.Never
 	return st
 }
 
@@ -166,14 +177,14 @@ func (st *stream) deactivate(now clock.Time) {
 		if p.ctrlOut != 0 {
 			st.s.closeFlow(now, &p.ctrlOut)
 		}
-		p.asked, p.fresh, p.urgent, p.children, p.leaving = 0, 0, 0, 0, 0
+		p.asked, p.fresh, p.urgent, p.children, p.leaving, p.later, p.ending = 0, 0, 0, 0, 0, 0, 0
 		p.outstanding, p.synced = 0, false
 		if p.ctrlIn == 0 {
 			st.removePeer(p)
 		}
 	}
 	st.fetching = fetching{repairAt: clock.Never}
-	st.growing = growing{}
+	st.growing = growing{handAt: clock.Never}
 	st.announcing = announcing{stateAt: clock.Never}
 	st.tickAt = clock.Never
 }
@@ -214,10 +225,11 @@ func (st *stream) peerSilent(now clock.Time, p *peer) {
 	p.have = idSet{}
 	p.heard, p.synced, p.hungry = false, false, false
 	p.oldest, p.newest, p.key, p.room, p.load, p.hinted, p.denied = 0, 0, 0, 0, 0, 0, 0
+	p.price = [numSlices]byte{}
 	for i := range p.routes {
 		p.routes[i] = route{depth: depthUnfed}
 	}
-	p.children, p.leaving = 0, 0
+	p.children, p.leaving, p.later, p.ending = 0, 0, 0, 0
 	if p.mediaOut != 0 {
 		st.s.closeFlow(now, &p.mediaOut)
 	}
@@ -319,6 +331,7 @@ func (st *stream) busy(now clock.Time) bool { return now.Sub(st.lastNew) < busyF
 // advance does what is due. What that makes due at once is done as well: a
 // parent that is given up leaves gaps to ask others for.
 func (st *stream) advance(now clock.Time) {
+	st.now = now
 	for turn := 0; st.active; turn++ {
 		if turn > maxTurns {
 			panic("BUG: a multicast stream does not come to rest")
@@ -330,14 +343,14 @@ func (st *stream) advance(now clock.Time) {
 		if now >= st.repairAt {
 			st.repair(now)
 		}
-		if st.replan {
+		if st.replan || now >= st.handAt {
 			st.plan(now)
 		}
 		st.updateRoutes(now)
 		if now >= st.stateAt {
 			st.broadcast(now)
 		}
-		if next := min(st.tickAt, st.repairAt, st.stateAt); next > now && !st.replan {
+		if next := min(st.tickAt, st.repairAt, st.stateAt, st.handAt); next > now && !st.replan {
 			st.s.timers.Set(&st.timer, next)
 			return
 		}

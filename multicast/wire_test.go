@@ -109,12 +109,25 @@ func TestOwnMessages(t *testing.T) {
 	if got, ok := consumeState(msg); !ok || !reflect.DeepEqual(got, st) {
 		t.Errorf("state: got %+v, %v, want %+v", got, ok, st)
 	}
-	a := ask{mask: 0x0f, flags: askUrgent, fresh: 0x01, from: 301}
-	if msg = appendAsk(nil, a); !bytes.Equal(msg, unhex(t, "610f0101822d")) {
+	st.prices, st.least = [numSlices]byte{0, 0x1c, noPlace}, [numSlices]byte{0, 5, noPlace}
+	st.flags |= statePrices
+	msg = append(appendState(nil, &st), st.bitmap...)
+	if want := unhex(t, "60822c27820022f0091401003202028102ffffffffffff001c05ffff0000000000ff01"); !bytes.Equal(msg, want) {
+		t.Errorf("state with prices:\ngot  %x\nwant %x", msg, want)
+	}
+	if got, ok := consumeState(msg); !ok || !reflect.DeepEqual(got, st) {
+		t.Errorf("state with prices: got %+v, %v, want %+v", got, ok, st)
+	}
+	a := ask{mask: 0x03, flags: askUrgent, fresh: 0x01, from: 301, ending: 0x40, until: 310}
+	a.below, a.worth = [numSlices]byte{1, 12}, [numSlices]byte{0x1c, 0x40}
+	if msg = appendAsk(nil, a); !bytes.Equal(msg, unhex(t, "61030301822d011c0c40408236")) {
 		t.Errorf("ask: got %x", msg)
 	}
 	if got, ok := consumeAsk(msg); !ok || got != a {
 		t.Errorf("ask: got %+v, %v", got, ok)
+	}
+	if got, ok := consumeAsk(unhex(t, "610f0101822d")); !ok || got != (ask{mask: 0x0f, flags: askUrgent, fresh: 0x01, from: 301}) {
+		t.Errorf("ask that tells no worth: got %+v, %v", got, ok)
 	}
 	hints := []group.PeerID{{1}, {2}}
 	mask, raw, ok := consumeRefuse(appendRefuse(nil, 0x81, hints))

@@ -240,6 +240,18 @@ func (w *Messages) Bootstrap(n, introducer *Member) {
 	w.callBoot(n, b)
 }
 
+// LinksChanged tells that Link answers differently from now on. Sessions take the
+// round trips of the new links at once, as those on which much is sent do within a
+// few of them.
+func (w *Messages) LinksChanged() {
+	for _, n := range w.nodes {
+		n.ends.each(func(e *end) {
+			there, back := w.cfg.Link(n.number, e.far.owner.number), w.cfg.Link(e.far.owner.number, n.number)
+			e.rtt = there.Latency + back.Latency
+		})
+	}
+}
+
 // Do calls f, which may call into the member's group, and carries out what
 // follows.
 func (w *Messages) Do(n *Member, f func(now clock.Time)) {

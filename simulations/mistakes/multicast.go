@@ -6,15 +6,15 @@ var inMulticast = []Mistake{
 		Name: "push-mask-never-cleared",
 		Why:  "a child that has moved on is pushed to for ever",
 		File: "multicast/push.go",
-		Old:  "\tp.children &= a.mask\n",
+		Old:  "\tp.children &= a.mask | a.ending\n",
 		New:  "",
 	},
 	{
 		Name: "pushed-back",
 		Why:  "a fragment is sent to those who have it already",
 		File: "multicast/push.go",
-		Old:  "if p.children&bit == 0 || p == from || p.have.has(id) {",
-		New:  "if p.children&bit == 0 {",
+		Old:  "if !p.due(bit, id) || p == from || p.have.has(id) {",
+		New:  "if !p.due(bit, id) {",
 	},
 	{
 		Name: "wrong-slice",
@@ -97,7 +97,7 @@ var inMulticast = []Mistake{
 		Name: "parent-never-changed",
 		Why:  "a better parent is never asked",
 		File: "multicast/parents.go",
-		Old:  "if p == nil || !st.gains(sl, s, p) {",
+		Old:  "if p == nil || !st.gains(now, sl, s, p) {",
 		New:  "if p == nil || p != nil {",
 	},
 	{
@@ -111,7 +111,7 @@ var inMulticast = []Mistake{
 		Name: "publisher-feeds-everybody",
 		Why:  "the publisher admits every child",
 		File: "multicast/push.go",
-		Old:  "case count < limit:\n\t\treturn fair || urgent || !p.n.Modern",
+		Old:  "case count < limit && !spent:\n\t\treturn fair || a.flags&askUrgent != 0 || !p.n.Modern",
 		New:  "case count < 100*limit:\n\t\treturn true",
 	},
 	{
