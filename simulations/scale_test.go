@@ -258,7 +258,7 @@ func BenchmarkStream(b *testing.B) {
 		size          int
 		warm, virtual time.Duration
 		window        time.Duration // 0: as it is by default, 8 s, a megabyte for each node
-	}{{100, 10 * time.Second, 20 * time.Second, 0}, {1000, 10 * time.Second, 10 * time.Second, 0}, {10_000, 5 * time.Second, 3 * time.Second, 4 * time.Second}} {
+	}{{10, 10 * time.Second, 60 * time.Second, 0}, {100, 10 * time.Second, 20 * time.Second, 0}, {1000, 10 * time.Second, 10 * time.Second, 0}, {10_000, 5 * time.Second, 3 * time.Second, 4 * time.Second}} {
 		b.Run(strconv.Itoa(c.size), func(b *testing.B) {
 			for b.Loop() {
 				// What lives as long as a viewer is far more than what it throws away.
