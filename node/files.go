@@ -170,7 +170,7 @@ type files struct {
 	swarms map[replication.CollectionID]*fileSwarm // the loop's
 	recent recentBlocks                            // the loop's
 	slots  chan struct{}                           // files that are being fetched from origins
-	spare  sync.Pool                               // *[]byte with room for any block and its proof
+	spare  chan []byte                             // buffers with room for any block and its proof
 }
 
 // Of jobs that wait for the disk; above these the core's events wait.
@@ -179,13 +179,18 @@ const (
 	fileQueueBytes = 16 << 20
 )
 
-// fileWorkers is how many goroutines read, write, and verify a group's files.
-const fileWorkers = 2
+// fileWorkers is how many goroutines read, write, and verify a group's files, and
+// fileBatch how many jobs each does until the loop hears of it.
+const (
+	fileWorkers = 2
+	fileBatch   = 8
+)
 
 func newFiles(g *Group, s *store.Store) *files {
 	f := &files{
 		g: g, store: s, box: newMailbox[fileJob](math.MaxInt, math.MaxInt),
 		swarms: map[replication.CollectionID]*fileSwarm{}, slots: make(chan struct{}, originSlots),
+		spare: make(chan []byte, 2*fileBatch),
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	return f
@@ -360,7 +365,6 @@ func (f *files) full() bool {
 // work does jobs until the membership ends. Several are answered in one turn of
 // the loop.
 func (f *files) work() {
-	const batch = 8
 	buf := make([]byte, 0, content.BlockSize+content.MaxProof)
 	var replies []func(now clock.Time)
 	for {
@@ -372,7 +376,7 @@ func (f *files) work() {
 			if reply := f.handle(job, buf); reply != nil {
 				replies = append(replies, reply)
 			}
-			if len(replies) == batch {
+			if len(replies) == fileBatch {
 				break
 			}
 			next, ok, err := f.box.try()
@@ -428,17 +432,21 @@ func (s *fileSwarm) answer(job fileJob, buf []byte) func(now clock.Time) {
 			}
 		}
 	}
-	spare, _ := s.f.spare.Get().(*[]byte)
-	if spare == nil {
-		spare = new([]byte)
-		*spare = make([]byte, 0, 1+content.BlockSize+content.MaxProof)
+	var msg []byte
+	select {
+	case msg = <-s.f.spare:
+	default:
+		msg = make([]byte, 0, 1+content.BlockSize+content.MaxProof)
 	}
-	msg := append((*spare)[:0], byte(len(proof)/content.HashSize))
+	msg = append(msg[:0], byte(len(proof)/content.HashSize))
 	msg = append(append(msg, proof...), block...)
 	return func(now clock.Time) {
 		// A request that was taken back meanwhile needs no answer.
 		_ = s.f.g.core.objects.Answer(now, job.request, msg)
-		s.f.spare.Put(spare)
+		select {
+		case s.f.spare <- msg:
+		default:
+		}
 	}
 }
 

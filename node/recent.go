@@ -18,7 +18,7 @@ type recentKey struct {
 }
 
 // recentBytes bounds the messages that are kept.
-const recentBytes = 4 << 20
+const recentBytes = 8 << 20
 
 // add keeps a message, in place of the oldest, and returns one that is not kept
 // any more, or nil.

@@ -134,6 +134,10 @@ const (
 	// measured, and paceIdle the pause after which it begins anew.
 	paceTime = 20 * time.Millisecond
 	paceIdle = 2 * time.Second
+	// turnUsual is how many turns of a neighbor that lags behind come to one of
+	// another. Who has only slow neighbors needs as many, and from when it begins
+	// to lag: what it lacks when all others have finished it gets no sooner.
+	turnUsual = 16
 	// maxCredit is what a neighbor gives at once at most.
 	maxCredit = 1024
 	// creditTime is how long a neighbor may leave credit unused.

@@ -302,7 +302,7 @@ func (s *Service) onObject(now clock.Time, n *neighbor, msg []byte) bool {
 }
 
 // spares is how many buffers of objects are kept to be used again.
-const spares = 16
+const spares = 32
 
 // Recycle takes back the data of an event that nobody needs any more. It need
 // not be called, but new memory costs more than all else that is done with it.

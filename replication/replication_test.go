@@ -314,7 +314,7 @@ func TestOnlyCopies(t *testing.T) {
 		b.turn()
 		w.run(time.Second, nil)
 		n := a.svc.neighbors[0]
-		if n.sole != 10 || n.turnLength() <= 4 {
+		if n.sole != 10 || n.turnLength() <= turnUsual {
 			t.Fatalf("%d only copies, turns of %d", n.sole, n.turnLength())
 		}
 		if far {
@@ -325,7 +325,7 @@ func TestOnlyCopies(t *testing.T) {
 			a.turn()
 		}
 		w.run(time.Second, nil)
-		if n.sole != 0 || n.turnLength() != 4 {
+		if n.sole != 0 || n.turnLength() != turnUsual {
 			t.Errorf("closed by the far end: %v: %d only copies, turns of %d", far, n.sole, n.turnLength())
 		}
 	}

@@ -325,9 +325,9 @@ func (n *neighbor) ahead() int {
 // each object of which it got the only copy and has not passed it on, and
 // longer than one that lags behind.
 func (n *neighbor) turnLength() uint64 {
-	length := uint64(4)
+	length := uint64(turnUsual)
 	for _, it := range n.interests {
-		if it.wants && it.c != nil && n.sole <= 1 && it.has.Count()*4 < it.c.have.Count()*3 {
+		if it.wants && it.c != nil && n.sole <= 1 && it.has.Count()*16 < it.c.have.Count()*15 {
 			length = 1
 		}
 	}
