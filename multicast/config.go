@@ -132,6 +132,9 @@ const (
 	childSilence = 400 * time.Millisecond  // of a child whose place another wants
 	askPatience  = 150 * time.Millisecond  // beside two round trips and three fragments
 	askAgain     = 250 * time.Millisecond  // after a refusal, once or twice that
+	bidBacklog   = 2048                    // bytes that wait for a neighbor of which no more is asked
+	bidShare     = 3                       // slices at one publisher that a neighbor may have by bidding, or its share
+	bidAgain     = 2 * time.Second         // after a refusal of a place that was taken, once or twice that
 	moveRest     = 2 * time.Second         // between moves to a better parent
 	moveGain     = 1 * time.Millisecond    // that a move must bring, and a part
 	hasteRest    = 700 * time.Millisecond  // before that is over, to one that is better by

@@ -190,7 +190,8 @@ func (st *stream) nextTimeout(sl *slice) time.Duration {
 }
 
 // choose returns the best neighbor to feed a slice, other than the one that
-// feeds it now. urgent says that it is the only one and has refused before.
+// feeds it now. urgent says that it has refused before, and is the only one, or nobody
+// has room.
 func (st *stream) choose(now clock.Time, s int, except *peer) (best *peer, urgent bool) {
 	var bestCost time.Duration
 	open, ties := 0, 0
@@ -220,7 +221,8 @@ func (st *stream) choose(now clock.Time, s int, except *peer) (best *peer, urgen
 	if best == nil {
 		return nil, false
 	}
-	return best, open == 1 && best.denied&(1<<s) != 0
+	full := best.n.Modern && (best.room|best.hinted)&(1<<s) == 0
+	return best, (except == nil && full || open == 1) && best.denied&(1<<s) != 0
 }
 
 // canFeed reports whether p may be the parent of a slice.
@@ -365,9 +367,13 @@ func (st *stream) onRefuse(now clock.Time, p *peer, mask byte, hints []byte) {
 		if mask&(1<<s) == 0 {
 			continue
 		}
-		st.holdOff(now, p, s)
-		p.hinted &^= 1 << s
 		sl := &st.slices[s]
+		bid := sl.next == p && (p.room|p.hinted)&(1<<s) == 0
+		st.holdOff(now, p, s)
+		if bid { // for a place that was taken
+			p.notBefore[s] += uint32(bidAgain/time.Millisecond) + uint32(st.s.cfg.Rand.Int64N(int64(bidAgain/time.Millisecond)))
+		}
+		p.hinted &^= 1 << s
 		switch {
 		case sl.next == p:
 			st.stay(s)

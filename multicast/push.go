@@ -158,15 +158,20 @@ func (st *stream) admit(now clock.Time, p *peer, s int, a *ask) bool {
 		// is pushed to until it has found somebody else, for a while.
 		st.giveWay(now, greedy, s, p)
 		return true
-	case fair && a.worth[s] >= leastBid && p.n.Modern:
-		// The place goes to whom it helps more. Nobody has more than its share by
-		// that: what one session can carry is not known, and less where much is lost.
+	case (fair || a.flags&askUrgent != 0 || keeps(p) < bidShare && st.flowing(p)) && a.worth[s] >= leastBid && p.n.Modern:
+		// The place goes to whom it helps more. Nobody has more than its share by that
+		// over a session that hardly carries what it has to, or more than half of all.
 		if q, t, price := st.cheapest(s, spent, p); q != nil && a.worth[s] >= price+bidStep {
 			st.giveWay(now, q, t, p)
-			return true
+			return st.s.cfg.UploadLimit == 0 || st.affordable()
 		}
 	}
 	return false
+}
+
+// flowing reports whether what is pushed to a neighbor goes out as it comes.
+func (st *stream) flowing(p *peer) bool {
+	return p.mediaOut != 0 && st.s.flows.Backlog(p.mediaOut) <= bidBacklog
 }
 
 // giveWay asks a child to find another parent for a slice: p, who comes in its
@@ -178,8 +183,12 @@ func (st *stream) giveWay(now clock.Time, child *peer, s int, p *peer) {
 	st.control(now, child, st.s.scratch)
 }
 
-// spent reports whether all that this node may push to others is given away.
+// spent reports whether all that this node may push to others is given away. A
+// publisher has as many places for each slice, and none to spare for others.
 func (st *stream) spent() bool {
+	if st.pub != nil {
+		return !st.affordable()
+	}
 	kept := 0
 	for _, p := range st.peers {
 		kept += keeps(p)
@@ -229,7 +238,7 @@ func (st *stream) affordable() bool {
 	if limit == 0 {
 		return true
 	}
-	return st.s.UploadNeeded()+st.s.reserved+st.meter.rate/numSlices <= limit-limit/8
+	return st.s.uploads(false)+st.s.reserved+st.meter.rate/numSlices <= limit-limit/8
 }
 
 // shed asks a child to find another parent for one slice, if all streams
@@ -264,14 +273,21 @@ func (st *stream) shed(now clock.Time) {
 func (s *Service) SetReserved(n uint64) { s.reserved = n }
 
 // UploadNeeded is what all children of all streams take, in bytes per second.
-func (s *Service) UploadNeeded() uint64 {
+func (s *Service) UploadNeeded() uint64 { return s.uploads(true) }
+
+// uploads is what children take: all of them, or those that are not asked to go.
+func (s *Service) uploads(kept bool) uint64 {
 	used := uint64(0)
 	for _, st := range s.streams {
-		kept := 0
+		n := 0
 		for _, p := range st.peers {
-			kept += keeps(p)
+			if kept {
+				n += keeps(p)
+			} else {
+				n += bits.OnesCount8(p.children)
+			}
 		}
-		used += uint64(kept) * st.meter.rate / numSlices
+		used += uint64(n) * st.meter.rate / numSlices
 	}
 	return used
 }

