@@ -365,7 +365,6 @@ func (f *files) full() bool {
 // work does jobs until the membership ends. Several are answered in one turn of
 // the loop.
 func (f *files) work() {
-	buf := make([]byte, 0, content.BlockSize+content.MaxProof)
 	var replies []func(now clock.Time)
 	for {
 		job, _, err := f.box.wait(f.ctx)
@@ -373,7 +372,7 @@ func (f *files) work() {
 			return
 		}
 		for {
-			if reply := f.handle(job, buf); reply != nil {
+			if reply := f.handle(job); reply != nil {
 				replies = append(replies, reply)
 			}
 			if len(replies) == fileBatch {
@@ -397,13 +396,13 @@ func (f *files) work() {
 }
 
 // handle does one job and returns what the loop is to do about it.
-func (f *files) handle(job fileJob, buf []byte) func(now clock.Time) {
+func (f *files) handle(job fileJob) func(now clock.Time) {
 	switch job.kind {
 	case replication.Sought:
 		// Who seeks what is not here has to look elsewhere.
 		_, _ = f.swarm(Hash(job.id))
 	case replication.Requested:
-		return job.swarm.answer(job, buf)
+		return job.swarm.answer(job)
 	case replication.Fetched:
 		return job.swarm.accept(job)
 	}
@@ -414,9 +413,16 @@ func (f *files) handle(job fileJob, buf []byte) func(now clock.Time) {
 // block (docs/files.md).
 
 // answer reads a block that a neighbor asked for.
-func (s *fileSwarm) answer(job fileJob, buf []byte) func(now clock.Time) {
-	block, proof, err := s.f.store.ReadBlock(s.hash, int(job.index), content.MaxProof/content.HashSize, buf)
+func (s *fileSwarm) answer(job fileJob) func(now clock.Time) {
+	var msg []byte
+	select {
+	case msg = <-s.f.spare:
+	default:
+		msg = make([]byte, 1+content.MaxProof+content.BlockSize)
+	}
+	block, proof, err := s.f.store.ReadBlock(s.hash, int(job.index), content.MaxProof/content.HashSize, msg[1:])
 	if err != nil {
+		s.f.keep(msg)
 		r := Range{Start: job.index, End: job.index + 1}
 		if errors.Is(err, store.ErrChanged) || errors.Is(err, store.ErrNotFound) {
 			r = Range{Start: 0, End: uint64(s.blocks)}
@@ -432,21 +438,19 @@ func (s *fileSwarm) answer(job fileJob, buf []byte) func(now clock.Time) {
 			}
 		}
 	}
-	var msg []byte
-	select {
-	case msg = <-s.f.spare:
-	default:
-		msg = make([]byte, 0, 1+content.BlockSize+content.MaxProof)
-	}
-	msg = append(msg[:0], byte(len(proof)/content.HashSize))
-	msg = append(append(msg, proof...), block...)
+	msg[0] = byte(len(proof) / content.HashSize) // the proof and the block are behind it
 	return func(now clock.Time) {
 		// A request that was taken back meanwhile needs no answer.
-		_ = s.f.g.core.objects.Answer(now, job.request, msg)
-		select {
-		case s.f.spare <- msg:
-		default:
-		}
+		_ = s.f.g.core.objects.Answer(now, job.request, msg[:1+len(proof)+len(block)])
+		s.f.keep(msg)
+	}
+}
+
+// keep keeps a buffer of answer's for the next.
+func (f *files) keep(msg []byte) {
+	select {
+	case f.spare <- msg:
+	default:
 	}
 }
 
@@ -476,7 +480,7 @@ func (s *fileSwarm) accept(job fileJob) func(now clock.Time) {
 	return func(now clock.Time) {
 		_ = s.core.AddHave(now, Range{Start: job.index, End: job.index + 1})
 		old := job.data
-		if int(job.data[0]) == content.ProofLen(s.size, int(job.index)) { // others may need all of it
+		if _, wanters := s.core.Sources(); wanters > 0 && int(job.data[0]) == content.ProofLen(s.size, int(job.index)) { // they may need all of it
 			old = s.f.recent.add(job.id, job.index, job.data)
 		}
 		if old != nil {

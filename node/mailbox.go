@@ -13,6 +13,7 @@ type mailbox[T any] struct {
 
 	mu     sync.Mutex
 	queue  []letter[T]
+	head   int // letters before it were taken
 	bytes  int
 	missed int
 	err    error
@@ -23,6 +24,9 @@ type letter[T any] struct {
 	bytes  int
 	missed int // lost before it
 }
+
+// mailboxKept is for how many letters an empty mailbox keeps memory.
+const mailboxKept = 32
 
 func newMailbox[T any](most, mostBytes int) *mailbox[T] {
 	return &mailbox[T]{most: most, mostBytes: mostBytes, arrived: make(chan struct{}, 1)}
@@ -35,9 +39,14 @@ func (b *mailbox[T]) add(item T, bytes int) {
 	if b.err != nil {
 		return
 	}
-	if len(b.queue) >= b.most || b.bytes+bytes > b.mostBytes {
+	if len(b.queue)-b.head >= b.most || b.bytes+bytes > b.mostBytes {
 		b.missed++
 		return
+	}
+	if len(b.queue) == cap(b.queue) && b.head > len(b.queue)/2 {
+		n := copy(b.queue, b.queue[b.head:])
+		clear(b.queue[n:])
+		b.queue, b.head = b.queue[:n], 0
 	}
 	b.queue = append(b.queue, letter[T]{item, bytes, b.missed})
 	b.missed = 0
@@ -84,16 +93,18 @@ func (b *mailbox[T]) wait(ctx context.Context) (item T, missed int, err error) {
 func (b *mailbox[T]) try() (l letter[T], ok bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.queue) == 0 {
+	if b.head == len(b.queue) {
 		if b.err != nil {
 			b.notify() // others may wait, too
 		}
 		return l, false, b.err
 	}
-	l = b.queue[0]
-	b.queue[0] = letter[T]{}
-	if b.queue = b.queue[1:]; len(b.queue) == 0 {
-		b.queue = nil
+	l = b.queue[b.head]
+	b.queue[b.head] = letter[T]{}
+	if b.head++; b.head == len(b.queue) {
+		if b.queue, b.head = b.queue[:0], 0; cap(b.queue) > mailboxKept {
+			b.queue = nil
+		}
 	} else {
 		b.notify() // there may be several readers
 	}
@@ -105,5 +116,5 @@ func (b *mailbox[T]) try() (l letter[T], ok bool, err error) {
 func (b *mailbox[T]) size() (items, bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.queue), b.bytes
+	return len(b.queue) - b.head, b.bytes
 }

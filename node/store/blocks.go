@@ -271,7 +271,7 @@ func (s *Store) with(h content.Hash, f func(it *item) error) error {
 }
 
 // ReadBlock returns a block and the first hashes of its proof, checked, in buf if
-// that has room: content.BlockSize + content.MaxProof is enough for any. The
+// that has room, the proof first: content.MaxProof + content.BlockSize is enough for any. The
 // error wraps ErrMissing if the block is not there; ErrCorrupt if the disk
 // does not have it any more as it was, in which case it is missing from now
 // on; and ErrChanged if the file is shared in place and has changed, in which
@@ -312,12 +312,13 @@ func (s *Store) tryRead(it *item, i, hashes int, buf []byte) (data, proof []byte
 	leaf, _ := tree.Leaf(i)
 	hashes = min(hashes, content.MaxProof/content.HashSize)
 	buf = slices.Grow(buf[:0], n+hashes*content.HashSize)
-	proof, err = tree.AppendProof(buf[n:n], i, hashes)
+	proof, err = tree.AppendProof(buf, i, hashes)
 	it.mu.Unlock()
 	if err != nil {
 		return nil, nil, err
 	}
-	data = buf[:n:n]
+	proof = slices.Clip(proof)
+	data = buf[len(proof) : len(proof)+n : len(proof)+n]
 	_, err = f.ReadAt(data, int64(i)*content.BlockSize)
 	if err == nil {
 		var sum content.Hash
