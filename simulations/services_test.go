@@ -23,6 +23,7 @@ import (
 var (
 	flagMembers = flag.Int("services.members", 60, "members in TestPosts, TestPostsHalfDie, and TestRecords")
 	flagSeeds   = flag.Int("services.seeds", 1, "seeds of these")
+	flagFirst   = flag.Int("services.first", 1, "the first of them")
 	flagCities  = flag.String("services.cities", "", "file of round-trip times between cities; without, the world that comes along")
 	flagSeconds = flag.Int("services.seconds", 6, "seconds of posting, and minutes of churn")
 )
@@ -220,7 +221,7 @@ func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisec
 func TestPosts(t *testing.T) {
 	var p50, p99, longest, extra, control, share []float64
 	for seed := range *flagSeeds {
-		p := newPopulation(t, uint64(seed+1), group.SpecFields{})
+		p := newPopulation(t, uint64(seed+*flagFirst), group.SpecFields{})
 		p.gather(*flagMembers, 100)
 		p.w.Run(30 * time.Second)
 		p.posting(6*time.Second, 10, 1000) // the trees grow
@@ -237,10 +238,10 @@ func TestPosts(t *testing.T) {
 		control = append(control, float64(s.ControlIn-before.ControlIn)/fresh)
 		share = append(share, float64(got)/float64(want))
 		if got != want {
-			t.Errorf("seed %d: %d of %d were reached", seed+1, got, want)
+			t.Errorf("seed %d: %d of %d were reached", seed+*flagFirst, got, want)
 		}
 		if testing.Verbose() {
-			t.Logf("seed %d: p50 %.0f p99 %.0f longest %.0f ms, extra %.4f", seed+1, p50[seed], p99[seed], longest[seed], extra[seed])
+			t.Logf("seed %d: p50 %.0f p99 %.0f longest %.0f ms, extra %.4f", seed+*flagFirst, p50[seed], p99[seed], longest[seed], extra[seed])
 		}
 	}
 	t.Logf("%d members, %d seeds: reached %s; p50 %s ms, p99 %s ms, longest %s ms; copies beyond the first %s; control bytes per post and member %s",
@@ -251,7 +252,7 @@ func TestPosts(t *testing.T) {
 func TestPostsHalfDie(t *testing.T) {
 	var longest, p99 []float64
 	for seed := range *flagSeeds {
-		p := newPopulation(t, uint64(seed+1), group.SpecFields{})
+		p := newPopulation(t, uint64(seed+*flagFirst), group.SpecFields{})
 		p.gather(*flagMembers, 100)
 		p.w.Run(30 * time.Second)
 		p.posting(6*time.Second, 10, 1000)
@@ -265,10 +266,10 @@ func TestPostsHalfDie(t *testing.T) {
 		want, got, delays := p.reached(from, to)
 		longest, p99 = append(longest, millis(delays[len(delays)-1])), append(p99, millis(delays[len(delays)*99/100]))
 		if got != want || delays[len(delays)-1] > 5*time.Second {
-			t.Errorf("seed %d: %d of %d survivors were reached, the last after %v", seed+1, got, want, delays[len(delays)-1])
+			t.Errorf("seed %d: %d of %d survivors were reached, the last after %v", seed+*flagFirst, got, want, delays[len(delays)-1])
 		}
 		if testing.Verbose() {
-			t.Logf("seed %d: p99 %.0f longest %.0f ms", seed+1, p99[seed], longest[seed])
+			t.Logf("seed %d: p99 %.0f longest %.0f ms", seed+*flagFirst, p99[seed], longest[seed])
 		}
 	}
 	t.Logf("%d members, %d seeds: p99 %s ms, longest %s ms", *flagMembers, *flagSeeds, interval(p99), interval(longest))
@@ -279,17 +280,17 @@ func TestRecords(t *testing.T) {
 	var share []float64
 	reads := 0
 	for seed := range *flagSeeds {
-		p := newPopulation(t, uint64(seed+1), group.SpecFields{})
+		p := newPopulation(t, uint64(seed+*flagFirst), group.SpecFields{})
 		p.gather(*flagMembers, 100)
 		p.w.Run(30 * time.Second)
 		good, bad := p.readRecords(time.Duration(*flagSeconds) * time.Minute)
 		reads += good + bad
 		share = append(share, float64(good)/float64(good+bad))
 		if float64(bad) > 0.001*float64(good+bad) {
-			t.Errorf("seed %d: %d of %d reads failed", seed+1, bad, good+bad)
+			t.Errorf("seed %d: %d of %d reads failed", seed+*flagFirst, bad, good+bad)
 		}
 		if testing.Verbose() {
-			t.Logf("seed %d: %d reads, %d failed", seed+1, good+bad, bad)
+			t.Logf("seed %d: %d reads, %d failed", seed+*flagFirst, good+bad, bad)
 		}
 	}
 	t.Logf("%d members, %d seeds: reads that succeed %s of %d", *flagMembers, *flagSeeds, interval(share), reads)
