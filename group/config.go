@@ -180,7 +180,7 @@ const (
 	maxTable       = 128                  // lines of a neighbor's table
 	maxChanges     = 64                   // of our own table that are remembered
 	calmAfter      = 20 * time.Second     // without a loss, fingers are changed for better ones
-	steadyAfter    = 4 * time.Minute      // without one, they are chosen on both sides
+	steadyAfter    = 10 * time.Minute     // without one, they are chosen on both sides
 	manyChanges    = 16                   // of our table: neighbors are told sooner
 	fewChanges     = 4                    // how many times TableInterval they wait otherwise
 	lookInterval   = 20 * time.Millisecond
