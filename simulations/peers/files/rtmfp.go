@@ -64,14 +64,18 @@ func startRTMFP(ctx context.Context, w *Work) (group, error) {
 	for began := time.Now(); time.Since(began) < 10*time.Second; time.Sleep(10 * time.Millisecond) {
 		linked := true
 		for _, g := range s.groups {
-			linked = linked && g.Stats().Neighbors >= min(w.Leechers, 8)
+			linked = linked && g.Stats().Neighbors >= min(w.Leechers, 6)
 		}
 		if linked {
 			return s, nil
 		}
 	}
+	var counts []int
+	for _, g := range s.groups {
+		counts = append(counts, g.Stats().Neighbors)
+	}
 	s.Close()
-	return nil, fmt.Errorf("the members did not link with each other")
+	return nil, fmt.Errorf("the members did not link with each other: they have %v neighbors", counts)
 }
 
 func (s *rtmfpSwarm) Fetch(ctx context.Context, i int, path string) error {
