@@ -1,14 +1,18 @@
 package node
 
-import "rtmfp/replication"
+import (
+	"math"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"rtmfp/replication"
+)
 
 // recentBlocks keeps the messages in which blocks came of late: they are what
 // neighbors ask for next, and need neither be read nor checked again. The zero
 // value is ready for use.
 type recentBlocks struct {
-	messages map[recentKey][]byte
-	order    []recentKey // oldest first, from head on
-	head     int
+	messages *simplelru.LRU[recentKey, []byte] // by when they came
 	bytes    int
 }
 
@@ -23,31 +27,27 @@ const recentBytes = 8 << 20
 // add keeps a message, in place of the oldest, and returns one that is not kept
 // any more, or nil.
 func (r *recentBlocks) add(id replication.CollectionID, index uint64, msg []byte) (old []byte) {
+	if r.messages == nil {
+		r.messages, _ = simplelru.NewLRU[recentKey, []byte](math.MaxInt, nil) // bounded by bytes
+	}
 	key := recentKey{id, index}
-	if r.messages[key] != nil || len(msg) > recentBytes {
+	if r.messages.Contains(key) || len(msg) > recentBytes {
 		return msg
 	}
 	for r.bytes+len(msg) > recentBytes {
-		first := r.order[r.head]
-		old = r.messages[first]
+		_, old, _ = r.messages.RemoveOldest()
 		r.bytes -= len(old)
-		delete(r.messages, first)
-		r.head++
 	}
-	if r.head > len(r.order)/2 {
-		r.order = append(r.order[:0], r.order[r.head:]...)
-		r.head = 0
-	}
-	if r.messages == nil {
-		r.messages = map[recentKey][]byte{}
-	}
-	r.messages[key] = msg
-	r.order = append(r.order, key)
+	r.messages.Add(key, msg)
 	r.bytes += len(msg)
 	return old
 }
 
 // find returns a message, nil if it is not there.
 func (r *recentBlocks) find(id replication.CollectionID, index uint64) []byte {
-	return r.messages[recentKey{id, index}]
+	if r.messages == nil {
+		return nil
+	}
+	msg, _ := r.messages.Peek(recentKey{id, index})
+	return msg
 }

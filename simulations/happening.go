@@ -36,30 +36,6 @@ const (
 	bootAgain
 )
 
-// happenings holds what is to happen.
-type happenings struct {
-	list []happening
-	free []uint32
-}
-
-func (s *happenings) add(h happening) uint32 {
-	if n := len(s.free); n > 0 {
-		i := s.free[n-1]
-		s.free = s.free[:n-1]
-		s.list[i] = h
-		return i
-	}
-	s.list = append(s.list, h)
-	return uint32(len(s.list) - 1)
-}
-
-func (s *happenings) take(i uint32) happening {
-	h := s.list[i]
-	s.list[i] = happening{}
-	s.free = append(s.free, i)
-	return h
-}
-
 func (w *Messages) after(d time.Duration, h happening) { w.at(w.now.Add(d), h) }
 
 func (w *Messages) at(when clock.Time, h happening) {

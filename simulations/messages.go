@@ -27,8 +27,8 @@ type Messages struct {
 	calendar calendar
 	nodes    []*Member
 	byPeer   map[group.PeerID]*Member
-	events   happenings
-	calls    calls
+	events   slots[happening]
+	calls    slots[call]
 	trace    uint64
 	stats    MessagesStats
 	sampleAt clock.Time

@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
-	"sync"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -73,9 +72,9 @@ type Network struct {
 	nats     []*NAT
 	outside  map[netip.Addr]*NAT // by the outer address of those on the public network
 	flights  flights
-	calls    calls
+	calls    slots[call]
 	stretch  stretch
-	works    works
+	works    slots[workItem]
 	faults   []*Fault
 	sampleAt clock.Time
 	watch    watch
@@ -241,37 +240,9 @@ func (w *Network) String() string {
 	return fmt.Sprintf("%v: %d nodes, %d events", time.Duration(w.main.now), len(w.nodes), w.Stats().Events)
 }
 
-// calls are the functions that At and DoAt were given.
-type calls struct {
-	one  sync.Mutex
-	list []call
-	free []uint32
-}
-
+// call is a function that At or DoAt was given.
 type call struct {
 	f    func()
 	node *Node
 	do   func(now clock.Time)
-}
-
-func (c *calls) add(f call) uint32 {
-	c.one.Lock()
-	defer c.one.Unlock()
-	if n := len(c.free); n > 0 {
-		i := c.free[n-1]
-		c.free = c.free[:n-1]
-		c.list[i] = f
-		return i
-	}
-	c.list = append(c.list, f)
-	return uint32(len(c.list) - 1)
-}
-
-func (c *calls) take(i uint32) call {
-	c.one.Lock()
-	defer c.one.Unlock()
-	f := c.list[i]
-	c.list[i] = call{}
-	c.free = append(c.free, i)
-	return f
 }

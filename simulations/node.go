@@ -3,7 +3,6 @@ package simulations
 import (
 	"math/rand/v2"
 	"net/netip"
-	"sync"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -370,7 +369,7 @@ func (l *lane) turn(n *Node) {
 		work.Run()
 		if n.workCost > 0 {
 			n.worker = max(n.worker, l.now).Add(n.workCost)
-			l.plan(n.worker, entryWork, l.net.works.add(n, work), n)
+			l.plan(n.worker, entryWork, l.net.works.add(workItem{n, work}), n)
 			continue
 		}
 		n.driven.FinishWork(now, work)
@@ -395,38 +394,10 @@ func (l *lane) turn(n *Node) {
 	l.alarm(n, max(n.global(n.driven.Deadline()), l.now))
 }
 
-// works is public-key work that takes its time.
-type works struct {
-	one  sync.Mutex
-	list []workItem
-	free []uint32
-}
-
+// workItem is public-key work that takes its time.
 type workItem struct {
 	node *Node
 	work *transport.Work
-}
-
-func (s *works) add(n *Node, work *transport.Work) uint32 {
-	s.one.Lock()
-	defer s.one.Unlock()
-	if k := len(s.free); k > 0 {
-		i := s.free[k-1]
-		s.free = s.free[:k-1]
-		s.list[i] = workItem{n, work}
-		return i
-	}
-	s.list = append(s.list, workItem{n, work})
-	return uint32(len(s.list) - 1)
-}
-
-func (s *works) take(i uint32) workItem {
-	s.one.Lock()
-	defer s.one.Unlock()
-	item := s.list[i]
-	s.list[i] = workItem{}
-	s.free = append(s.free, i)
-	return item
 }
 
 func (l *lane) finish(ref uint32) {

@@ -14,6 +14,7 @@ import (
 	"rtmfp/internal/clock"
 	"rtmfp/node"
 	"rtmfp/posting"
+	"rtmfp/simulations/figure"
 	"rtmfp/simulations/geography"
 )
 
@@ -199,20 +200,11 @@ func (p *population) postStats() (s posting.Stats) {
 
 // interval is a mean with its 95 % confidence interval over seeds.
 func interval(v []float64) string {
-	mean, sum := 0.0, 0.0
-	for _, x := range v {
-		mean += x / float64(len(v))
+	s := figure.Summarize(v)
+	if s.N < 2 {
+		return fmt.Sprintf("%.4g", s.Mean)
 	}
-	for _, x := range v {
-		sum += (x - mean) * (x - mean)
-	}
-	if len(v) < 2 {
-		return fmt.Sprintf("%.4g", mean)
-	}
-	// Student's t for 95 % with n-1 degrees of freedom, from 1 on.
-	t := []float64{12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23}
-	d := t[min(len(v)-2, len(t)-1)] * math.Sqrt(sum/float64(len(v)-1)/float64(len(v)))
-	return fmt.Sprintf("%.4g ± %.2g (%.4g to %.4g)", mean, d, slices.Min(v), slices.Max(v))
+	return fmt.Sprintf("%.4g ± %.2g (%.4g to %.4g)", s.Mean, s.CI95, s.Min, s.Max)
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -6,10 +6,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
+	"rtmfp/simulations/figure"
 	"rtmfp/simulations/geography"
 )
 
@@ -87,40 +87,15 @@ func (r *row) addFigures(f *Figures) {
 // tell logs mean and 95 % confidence interval, and the least and most.
 func (r *row) tell() {
 	for _, name := range r.names {
-		v := r.values[name]
-		mean, half := interval(v)
-		r.Logf("%-28s %10.4g ± %.2g (%.4g to %.4g, %d seeds)", name, mean, half, slices.Min(v), slices.Max(v), len(v))
+		s := figure.Summarize(r.values[name])
+		r.Logf("%-28s %10.4g ± %.2g (%.4g to %.4g, %d seeds)", name, s.Mean, s.CI95, s.Min, s.Max, s.N)
 	}
-}
-
-// interval returns the mean and half of its 95 % confidence interval.
-func interval(v []float64) (mean, half float64) {
-	ss := 0.0
-	for _, x := range v {
-		mean += x / float64(len(v))
-	}
-	for _, x := range v {
-		ss += (x - mean) * (x - mean)
-	}
-	if n := float64(len(v)); n > 1 {
-		half = student(len(v)-1) * math.Sqrt(ss/(n-1)/n)
-	}
-	return mean, half
-}
-
-// student is the quantile of Student's t for a two-sided 95 % interval.
-func student(free int) float64 {
-	table := []float64{12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13}
-	if free <= len(table) {
-		return table[free-1]
-	}
-	return 2
 }
 
 // atMost fails if the mean over the seeds exceeds a bound.
 func (r *row) atMost(name string, limit float64) {
 	r.Helper()
-	if mean, _ := interval(r.values[name]); mean > limit || math.IsNaN(mean) {
+	if mean := figure.Summarize(r.values[name]).Mean; mean > limit || math.IsNaN(mean) || len(r.values[name]) == 0 {
 		r.Errorf("%s: %.4g, want at most %.4g", name, mean, limit)
 	}
 }

@@ -31,7 +31,6 @@ type copying struct {
 	began clock.Time // 0: it holds the file from the beginning on
 	done  clock.Time
 	c     *replication.Collection
-	buf   []byte
 }
 
 func (t *files) init(s *scenario.Scenario) {
@@ -49,14 +48,11 @@ func (t *files) init(s *scenario.Scenario) {
 	}
 }
 
-// block writes a block of a file.
+// block writes a block of a file to a buffer that has room for any.
 func (t *files) block(buf []byte, file int, i uint64) []byte {
 	size := content.BlockSize
 	if i == t.blocks-1 {
 		size = t.last
-	}
-	if len(buf) < content.BlockSize {
-		buf = make([]byte, content.BlockSize)
 	}
 	t.pattern.fill(buf, uint64(file)<<32|i)
 	return buf[:size]
@@ -116,18 +112,19 @@ func (r *run) copy(m *member) {
 	if len(m.copies) == 0 {
 		return
 	}
+	if m.block == nil {
+		m.block = make([]byte, content.BlockSize)
+	}
 	now := m.node.Now()
 	objects := m.group.Objects(now)
 	for ev, ok := objects.NextEvent(); ok; ev, ok = objects.NextEvent() {
 		switch ev.Kind {
 		case replication.Requested:
 			c := m.copyOf(ev.Collection)
-			c.buf = r.files.block(c.buf[:cap(c.buf)], c.file, ev.Index)
-			_ = objects.Answer(now, ev.Request, c.buf) // the neighbor may have gone
+			_ = objects.Answer(now, ev.Request, r.files.block(m.block, c.file, ev.Index)) // the neighbor may have gone
 		case replication.Fetched:
 			c := m.copyOf(ev.Collection)
-			c.buf = r.files.block(c.buf[:cap(c.buf)], c.file, ev.Index)
-			if !bytes.Equal(ev.Data, c.buf) {
+			if !bytes.Equal(ev.Data, r.files.block(m.block, c.file, ev.Index)) {
 				r.net.Fail(m.node, "bytes", fmt.Sprintf("block %d of file %d is not as it was sent", ev.Index, c.file))
 				return
 			}

@@ -55,6 +55,7 @@ type member struct {
 	books  books
 	posts  []uint64 // bits of those that it has
 	copies []*copying
+	block  []byte // of a file, for a moment
 }
 
 func (r *run) publisher() *member { return r.members[r.s.Introducers] }
