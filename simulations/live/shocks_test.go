@@ -230,9 +230,12 @@ func TestRowTight(t *testing.T) {
 		r.add("short of the rate", 1-f.Delivered)
 		r.add("most of a limit that was used", a.mostUsed())
 	})
-	if *large {
-		r.atMost("short of the rate", 0.05)
+	if !*large { // 1.03: what is pushed beside what others ask for passes the limit by that
+		r.atMost("most of a limit that was used", 1.05)
+		return
 	}
+	r.atMost("most of a limit that was used", 1)
+	r.atMost("short of the rate", 0.05)
 }
 
 // What the publisher sends, in copies of its stream.
