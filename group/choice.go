@@ -150,7 +150,7 @@ func (g *Group) choose(now clock.Time) {
 	g.size = g.Estimate()
 	g.limit = g.cfg.MaxNeighbors
 	if g.limit == 0 {
-		g.limit = 2*(bits.Len(uint(g.size))-1) + linksAboveLog
+		g.limit = linksFor(g.size)
 	}
 	if n+1 <= g.cfg.FullMesh {
 		for i := range n {
@@ -171,6 +171,12 @@ func (g *Group) choose(now clock.Time) {
 	g.chooseRandom(now)
 	g.chooseFingers(now)
 	g.wanted = len(g.picks)
+}
+
+// linksFor returns the most links that a member of a group of so many keeps:
+// 2·log2 N + 13.
+func linksFor(members int) int {
+	return int((2*log2(uint64(max(members, 1)))+1<<7)>>8) + linksAboveLog
 }
 
 func (g *Group) pick(m *member) {
@@ -397,6 +403,11 @@ func promising(expected, present time.Duration) bool { return expected < present
 // are there, or to fill a gap, as the tables of neighbors show them: those first
 // by which most is gained.
 func (g *Group) improve(now clock.Time) {
+	for _, e := range g.expected {
+		if g.book.byTop(e.top) == nil { // nobody told of it: it has gone, or has no room
+			g.leaveAlone(now, e.top, fullFor)
+		}
+	}
 	g.expected = nil
 	if g.book.known.Len()+1 <= g.cfg.FullMesh || len(g.neighbors) == 0 {
 		return
@@ -561,21 +572,29 @@ func (g *Group) takeCloseRequest(now clock.Time, l *link) {
 }
 
 // trim gives up links above the limit that are not wanted here, those with the
-// highest latency first; guests may stay for a while, and who exchanges
-// something as long as that goes on. The ring may need some more than the limit.
+// highest latency first. Guests may stay for a while and do not count until then:
+// most of them go by themselves, and a link that is given up for one is likely to
+// be somebody's finger, who has to find another. Who exchanges something stays as
+// long as that goes on. The ring may need some more than the limit.
 func (g *Group) trim(now clock.Time) {
 	g.endHolds(now)
+	grace := guestTime
+	if g.cfg.Introduce {
+		grace = partingGrace // it has many
+	}
 	for len(g.neighbors) > g.limit {
 		var worst *link
+		settled := 0
 		for _, l := range g.neighbors {
-			if now.Sub(l.upSince) < partingGrace {
+			if now.Sub(l.upSince) < grace {
 				continue
 			}
+			settled++
 			if !l.member.wanted && !g.holds(l) && (worst == nil || l.rtt > worst.rtt) {
 				worst = l
 			}
 		}
-		if worst == nil {
+		if worst == nil || settled <= g.limit {
 			return
 		}
 		g.stats.LinksTrimmed++

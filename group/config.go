@@ -197,18 +197,20 @@ const (
 	dialTimeout    = 2900 * time.Millisecond // of sparing dials: two attempts at each address
 	maxAttempts    = 2                       // failed dials in a row before a member is forgotten
 	maxRefusals    = 3                       // and refusals
-	partingGrace   = 10 * time.Second
-	randomLifetime = 10 * time.Minute       // a random neighbor is drawn anew after that
-	partingTime    = time.Second            // after a parting the far end is waited for no longer
-	ageUnit        = time.Second            // ages in reports are whole seconds
-	dialAddresses  = 3                      // addresses of a member that are tried
-	dialPatience   = time.Second            // a dial that takes longer is not counted on
-	dialExtra      = 400 * time.Millisecond // and given up then, if the ring does not need it
-	freshness      = 15 * time.Second       // nor is a member that was not heard of for longer
-	joinPatience   = time.Second            // silence of an introducer that is taken for assent
-	keepBuffer     = 512                    // bytes of scratch that are kept: an idle member is to be small
-	keepEvents     = 4                      // and events
-	banTime        = 60 * time.Second       // a peer that forged a proof is left alone
+	partingGrace   = 10 * time.Second        // before a new neighbor is asked to part
+	guestTime      = 30 * time.Second        // and before it counts among those that may be too many
+	fullBelow      = 2                       // links below the limit, from which on others are told that there is no room
+	randomLifetime = 30 * time.Minute        // a random neighbor is drawn anew after that
+	partingTime    = time.Second             // after a parting the far end is waited for no longer
+	ageUnit        = time.Second             // ages in reports are whole seconds
+	dialAddresses  = 3                       // addresses of a member that are tried
+	dialPatience   = time.Second             // a dial that takes longer is not counted on
+	dialExtra      = 400 * time.Millisecond  // and given up then, if the ring does not need it
+	freshness      = 15 * time.Second        // nor is a member that was not heard of for longer
+	joinPatience   = time.Second             // silence of an introducer that is taken for assent
+	keepBuffer     = 512                     // bytes of scratch that are kept: an idle member is to be small
+	keepEvents     = 4                       // and events
+	banTime        = 60 * time.Second        // a peer that forged a proof is left alone
 )
 
 func (c *Config) setDefaults() {

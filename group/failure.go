@@ -73,6 +73,11 @@ func (g *Group) watch(now clock.Time) {
 		l.watched = l == above || l == below || len(g.neighbors) < 2*ringSide
 		g.tune(now, l)
 	}
+	if len(g.neighbors) > 0 {
+		for _, l := range g.introducers {
+			g.tune(now, l) // those that are no neighbors wait until they are needed
+		}
+	}
 	g.checkBy(now, now.Add(g.cfg.RingKeepalive))
 }
 

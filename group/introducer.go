@@ -61,6 +61,9 @@ func (g *Group) askOne(now clock.Time, l *link) {
 func (g *Group) askIntroducers(now clock.Time) {
 	for _, l := range g.introducers {
 		g.askOne(now, l)
+		if len(g.neighbors) > 0 && g.cfg.Spec.ServerChannel {
+			continue // it tells whom to link with, and has guests enough
+		}
 		if m := g.book.get(l.peer); !l.active() && (m == nil || m.link == nil && now >= m.notBefore) {
 			g.openPeering(now, l)
 		}
@@ -206,6 +209,7 @@ func (g *Group) serve(now clock.Time, l *link, proven bool) {
 		g.byFlow[l.answer] = flowRef{l, flowAnswer}
 	}
 	l.served, l.servedAt = true, now
+	g.tune(now, l)
 	g.stats.JoinsServed++
 	if proven {
 		g.send(now, l.answer, element.AppendVLU(append(g.buf[:0], msgServed), uint64(g.Estimate())))

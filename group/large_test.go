@@ -3,7 +3,6 @@ package group
 import (
 	"cmp"
 	"math"
-	"math/bits"
 	"slices"
 
 	"flag"
@@ -357,7 +356,7 @@ func TestRowRouting(t *testing.T) {
 	f.atMost("not delivered to the nearest", 0)
 	f.atMost("members lacking a ring neighbor", 0)
 	f.atMost("size estimate, median error in %", 25)
-	f.atMost("links", float64(2*bits.Len(uint(members))-2+linksAboveLog))
+	f.atMost("links", float64(linksFor(members)))
 	if *large {
 		f.halfDied()
 	}

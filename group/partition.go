@@ -23,7 +23,7 @@ type ghost struct {
 const (
 	maxGhosts      = 16
 	ghostLife      = 20 * time.Minute
-	hauntSlow      = 4 * time.Minute         // between calls of ghosts
+	hauntSlow      = 8 * time.Minute         // between calls of ghosts
 	hauntFast      = 4 * time.Second         // after many were lost at once
 	hauntFastFor   = 5 * time.Minute         // for so long
 	hauntPatience  = 1600 * time.Millisecond // with a ghost that does not answer

@@ -32,6 +32,7 @@ type link struct {
 	awaiting  bool // a report was sent and not answered yet
 	lingering bool // parted; the far end has yet to hear it
 	settled   bool // it has found its place
+	full      bool // it has no room but for those that need it on the ring
 	watched   bool // the next on the ring: each end watches the other
 	takes     bool // its applications take messages that it is merely nearest to
 
@@ -423,7 +424,8 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 	g.timers.Stop(&l.deadline)
 	g.endChat(l)
 	l.awaiting = false
-	l.table, l.tableAt, l.span, l.settled, l.told = nil, 0, 0, false, false
+	l.table, l.tableAt, l.span = nil, 0, 0
+	l.settled, l.full, l.told, l.watched = false, false, false, false
 	l.suspected, l.sentAt, l.silentAt = 0, 0, 0
 	if l.out != 0 {
 		if l.offers(FeatureBase) && (r == ReasonLeaving || r == ReasonParted || r == ReasonFull) {

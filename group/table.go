@@ -61,25 +61,30 @@ func unpackRTT(b uint8) time.Duration {
 //
 //	1a | flags | span (2) | VLU number gone | tops (4) of these | lines (4 + 1) that are there
 type tableMessage struct {
-	full    bool // these are all lines
+	all     bool // these are all lines
 	settled bool // the sender has found its place on the ring
+	full    bool // the sender has no room but for those that need it on the ring
 	span    uint16
 	gone    []byte // 4 bytes each
 	lines   []byte // entrySize bytes each
 }
 
 const (
-	tableFull    = 1
+	tableAll     = 1
 	tableSettled = 2
+	tableFull    = 4
 )
 
 func (m *tableMessage) append(b []byte) []byte {
 	var flags byte
-	if m.full {
-		flags |= tableFull
+	if m.all {
+		flags |= tableAll
 	}
 	if m.settled {
 		flags |= tableSettled
+	}
+	if m.full {
+		flags |= tableFull
 	}
 	b = append(b, msgTable, flags)
 	b = binary.BigEndian.AppendUint16(b, m.span)
@@ -92,7 +97,7 @@ func parseTable(msg []byte) (m tableMessage, ok bool) {
 	if len(msg) < 5 || msg[0] != msgTable {
 		return m, false
 	}
-	m.full, m.settled = msg[1]&tableFull != 0, msg[1]&tableSettled != 0
+	m.all, m.settled, m.full = msg[1]&tableAll != 0, msg[1]&tableSettled != 0, msg[1]&tableFull != 0
 	m.span = binary.BigEndian.Uint16(msg[2:])
 	count, n := element.ConsumeVLU(msg[4:])
 	b := msg[4+n:]
@@ -149,12 +154,16 @@ func (g *Group) tellTables(now clock.Time) {
 	g.changes = nil // everybody knows them
 }
 
+// full reports whether there is no room but for those that need this member on the
+// ring. Whoever links with it although it is full costs somebody else a finger.
+func (g *Group) full() bool { return g.peerings+fullBelow >= g.limit }
+
 // sendTable tells a neighbor what changed since it was told last, or all.
 func (g *Group) sendTable(now clock.Time, l *link) {
 	var roomGone, roomLines [64 * entrySize]byte
-	m := tableMessage{settled: g.settled, span: g.span(), gone: roomGone[:0], lines: roomLines[:0]}
+	m := tableMessage{settled: g.settled, full: g.full(), span: g.span(), gone: roomGone[:0], lines: roomLines[:0]}
 	if behind := g.changed - l.tableAt; l.tableAt == 0 || behind > uint32(len(g.changes)) {
-		m.full = true
+		m.all = true
 		for _, other := range g.neighbors {
 			if other != l && len(m.lines) < maxTable*entrySize {
 				m.lines = appendEntry(m.lines, g.entryOf(other))
@@ -194,12 +203,12 @@ func (g *Group) takeTable(now clock.Time, l *link, msg []byte) {
 		g.stats.MessagesIgnored++
 		return
 	}
-	l.span, l.settled = m.span, m.settled
+	l.span, l.settled, l.full = m.span, m.settled, m.full
 	if !l.told {
 		l.told = true
 		g.dirty = g.dirty || !g.settled
 	}
-	if m.full {
+	if m.all {
 		l.table = l.table[:0]
 	}
 	for b := m.gone; len(b) > 0; b = b[4:] {
@@ -385,7 +394,7 @@ func (g *Group) takeWant(now clock.Time, l *link, msg []byte) {
 	told := 0
 	for q := msg[1:]; len(q) > 0; q = q[4:] {
 		m := g.book.byTop(binary.BigEndian.Uint32(q))
-		if m != nil && m.link != nil && m.link.up && m.link != l {
+		if m != nil && m.link != nil && m.link.up && m.link != l && (!m.link.full || g.needsOne(l, m)) { // silence says that it is full
 			b = g.appendReported(now, b, m)
 			told++
 		}

@@ -58,7 +58,7 @@ func TestTablesAgree(t *testing.T) {
 }
 
 func FuzzTable(f *testing.F) {
-	m := tableMessage{full: true, settled: true, span: 0x4321, gone: []byte{1, 2, 3, 4}, lines: []byte{5, 6, 7, 8, 9}}
+	m := tableMessage{all: true, settled: true, full: true, span: 0x4321, gone: []byte{1, 2, 3, 4}, lines: []byte{5, 6, 7, 8, 9}}
 	f.Add(m.append(nil))
 	f.Add([]byte{msgTable, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -67,7 +67,7 @@ func FuzzTable(f *testing.F) {
 			return
 		}
 		n, ok := parseTable(m.append(nil))
-		if !ok || n.full != m.full || n.span != m.span || !bytes.Equal(n.gone, m.gone) || !bytes.Equal(n.lines, m.lines) {
+		if !ok || n.all != m.all || n.settled != m.settled || n.full != m.full || n.span != m.span || !bytes.Equal(n.gone, m.gone) || !bytes.Equal(n.lines, m.lines) {
 			t.Errorf("%x: read as %+v, and that as %+v", b, m, n)
 		}
 	})
