@@ -318,7 +318,7 @@ func (p *population) readRecords(d time.Duration) (good, bad int) {
 		})
 		p.w.Run(20 * time.Millisecond)
 	}
-	p.w.Run(5 * time.Second)
+	p.w.Run(15 * time.Second) // all tries of the last
 	if stored != count {
 		p.t.Errorf("%d of %d records were put", stored, count)
 	}

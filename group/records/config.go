@@ -75,6 +75,7 @@ const (
 	expirePeriod  = 10 * time.Second
 	lookupTime    = 400 * time.Millisecond // that the neighbors of the nearest have to answer it
 	requestTries  = 3
+	requestTime   = 4 * time.Second // for an answer: a link on its way back may be given up meanwhile
 	retryTime     = 300 * time.Millisecond
 	farFactor     = 2 // copies are taken as long as fewer than so many times Replicas neighbors are nearer
 	putRate       = 500

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/binary"
 	"math/rand/v2"
@@ -30,6 +31,8 @@ type network struct {
 	lastID group.RouteID
 	asked  map[group.RouteID]*testNode
 	links  group.LinkID
+
+	loseReplies int // the next so many
 }
 
 type event struct {
@@ -233,7 +236,7 @@ func (n *testNode) SendToNearest(now clock.Time, to ring.Addr, msg []byte, o gro
 		it.Value.svc.Routed(w.now, group.Routed{ID: id, Service: o.Service, Origin: n.peer, Target: to, Request: true, Data: msg})
 		it.Value.turn()
 	})
-	w.after(2*time.Second, func() {
+	w.after(cmp.Or(o.Timeout, 10*time.Second), func() {
 		if w.asked[id] != nil {
 			delete(w.asked, id)
 			n.svc.RouteResult(w.now, group.RouteResult{ID: id, Status: group.RouteTimedOut})
@@ -250,6 +253,10 @@ func (n *testNode) Reply(now clock.Time, id group.RouteID, msg []byte) error {
 		return group.ErrNoRequest
 	}
 	msg = slices.Clone(msg)
+	if w.loseReplies > 0 {
+		w.loseReplies--
+		return nil
+	}
 	w.after(delay, func() {
 		if w.asked[id] != nil {
 			delete(w.asked, id)
@@ -287,7 +294,7 @@ func (n *testNode) wait(id RequestID, err error) Result {
 		n.net.t.Fatalf("request: %v", err)
 	}
 	n.turn()
-	n.net.run(8 * time.Second)
+	n.net.run(requestTries*requestTime + 2*time.Second)
 	r, ok := n.results[id]
 	if !ok {
 		n.net.t.Fatal("a request did not end")

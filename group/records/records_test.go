@@ -55,6 +55,34 @@ func TestPutGet(t *testing.T) {
 	}
 }
 
+// A reply that is lost on its way back costs some seconds, and of a put not the
+// mistake that a newer version is there.
+func TestReplyLost(t *testing.T) {
+	w := newNetwork(t, 1, 40)
+	a, b := w.nodes[0], w.nodes[1]
+	for lost, want := range []error{nil, nil, nil, ErrUnreachable} {
+		key := KeyOf(fmt.Sprint("talk ", lost))
+		w.loseReplies = lost
+		if r := a.put(key, "v1", 1, time.Hour); !errors.Is(r.Err, want) {
+			t.Errorf("put, %d replies lost: got %v, want %v", lost, r.Err, want)
+		}
+		w.loseReplies = lost
+		if r := b.get(key, nil); !errors.Is(r.Err, want) || want == nil && values(r) != "v1 " {
+			t.Errorf("get, %d replies lost: got %v and %q, want %v", lost, r.Err, values(r), want)
+		}
+	}
+	w.loseReplies = 1
+	id, err := a.svc.Put(w.now, KeyOf("another"), []byte("v1"), 1, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.turn()
+	w.run(5 * time.Second)
+	if r, ended := a.results[id]; !ended || r.Err != nil {
+		t.Errorf("a put whose reply was lost: ended %v, %v after 5 s", ended, r.Err)
+	}
+}
+
 // Whatever order versions come in, and of two with one number, the same stays.
 func TestConflict(t *testing.T) {
 	w := newNetwork(t, 1, 3)

@@ -79,7 +79,7 @@ func (s *Service) request(now clock.Time, to ring.Addr, msg []byte, get bool) (R
 // submit sends a request on its way, for the first time or again.
 func (s *Service) submit(now clock.Time, r *request) {
 	r.tries++
-	route, err := s.router.SendToNearest(now, r.to, r.msg, group.RouteOptions{Service: group.ServiceRecords, Request: true})
+	route, err := s.router.SendToNearest(now, r.to, r.msg, group.RouteOptions{Service: group.ServiceRecords, Request: true, Timeout: requestTime})
 	if err != nil {
 		s.again(now, r)
 		return
