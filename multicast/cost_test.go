@@ -35,6 +35,10 @@ type relay struct {
 	msg   []byte
 	state state
 	far   int
+
+	keys  Keys
+	ready [][]byte // of a signed stream: the fragments to come, digests included
+	next  uint64   // the id after them
 }
 
 const relayPayload = 940
@@ -43,7 +47,7 @@ const relayPayload = 940
 // the first feeds it and the next children are fed by it.
 func newRelay(t testing.TB, far, children int) *relay {
 	r := &relay{far: far, now: clock.Time(time.Second)}
-	r.svc = New(Config{Rand: rand.New(rand.NewPCG(1, 1))}, &nowhere{})
+	r.svc = New(Config{Rand: rand.New(rand.NewPCG(1, 1)), AllowUnsigned: true, Keys: newTestKeys(1)}, &nowhere{})
 	for i := range far {
 		r.svc.NeighborUp(r.now, group.LinkID(i+1), Member{Peer: group.PeerID{byte(i)}, Session: group.RecvID(1000 + i), Modern: true})
 	}
@@ -103,8 +107,58 @@ func (r *relay) step() {
 	r.feed()
 }
 
+// sign makes the stream one that is signed.
+func (r *relay) sign() {
+	r.keys = newTestKeys(2)
+	st := r.svc.streams[0]
+	st.desc.author = &author{}
+	st.desc.author.peer, st.desc.author.verify = r.keys.Author(r.keys.Certificate())
+	r.next = 1
+}
+
+// prepare makes runs of four fragments.
+func (r *relay) prepare(runs int) {
+	st := r.svc.streams[0]
+	for range runs {
+		at := len(r.ready)
+		r.ready = append(r.ready, nil)
+		var hashes []fragmentHash
+		for i := range uint64(4) {
+			var payload [relayPayload]byte
+			payload[0] = byte((r.next + i) % 133 / 132)
+			msg := appendFragment(nil, fragment{id: r.next + 1 + i, start: true, typ: TypeOwn, payload: payload[:]})
+			r.ready, hashes = append(r.ready, msg), append(hashes, st.hash(msg))
+		}
+		digest := appendDigest(nil, r.next, digestKey, 1, hashes)
+		sig := r.keys.Sign(r.svc.toSign(runLabel, &st.desc.key, digest))
+		r.ready[at] = append(digest, sig[:]...)
+		r.next += 5
+	}
+}
+
+// feedSigned has the publisher push the fragment r.id, and its digest before it.
+func (r *relay) feedSigned() {
+	for range 2 {
+		if len(r.ready) == 0 {
+			r.prepare(200)
+		}
+		msg := r.ready[0]
+		f, _ := consumeFragment(msg)
+		r.id, r.ready = f.id, r.ready[1:]
+		r.svc.Message(r.now, 2000, msg)
+		if !f.isDigest() {
+			break
+		}
+	}
+	r.svc.Advance(r.now)
+}
+
 // feed has the publisher push the fragment r.id.
 func (r *relay) feed() {
+	if r.keys != nil {
+		r.feedSigned()
+		return
+	}
 	var payload [relayPayload]byte
 	payload[0] = byte(r.id % 133 / 132)
 	r.msg = appendFragment(r.msg[:0], fragment{id: r.id, start: true, typ: TypeOwn, payload: payload[:]})
@@ -115,16 +169,22 @@ func (r *relay) feed() {
 // Passing a fragment on to three children allocates nothing, maps, pulls, and
 // all the rest included, once the window has been filled.
 func TestRelayAllocatesNothing(t *testing.T) {
-	r := newRelay(t, 6, 3)
-	for range 3000 {
-		r.step()
-	}
-	if n := testing.AllocsPerRun(2000, r.step); n != 0 {
-		t.Errorf("%v allocations per fragment", n)
-	}
-	s := r.sub.Stats()
-	if s.Fragments < 5000 || s.FragmentsPushedToPeers < 14000 || s.Missing != 0 {
-		t.Errorf("the relay did not work: %+v", s)
+	for _, signed := range []bool{false, true} {
+		r := newRelay(t, 6, 3)
+		if signed {
+			r.sign()
+			r.prepare(1300)
+		}
+		for range 3000 {
+			r.step()
+		}
+		if n := testing.AllocsPerRun(2000, r.step); n != 0 {
+			t.Errorf("signed: %v: %v allocations per fragment", signed, n)
+		}
+		s := r.sub.Stats()
+		if s.Fragments < 5000 || s.FragmentsPushedToPeers < 14000 || s.Missing != 0 || signed && s.Digests < 1200 {
+			t.Errorf("signed: %v: the relay did not work: %+v", signed, s)
+		}
 	}
 }
 
@@ -160,6 +220,25 @@ func BenchmarkRelay(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
+		r.step()
+	}
+}
+
+// The same of a signed stream, in runs of four: what it takes longer is what it
+// costs to verify a fragment.
+func BenchmarkRelaySigned(b *testing.B) {
+	r := newRelay(b, 10, 3)
+	r.sign()
+	for range 3000 {
+		r.step()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if len(r.ready) == 0 {
+			b.StopTimer()
+			r.prepare(2000)
+			b.StartTimer()
+		}
 		r.step()
 	}
 }

@@ -48,6 +48,7 @@ type description struct {
 	availability time.Duration
 	fetch        time.Duration
 	sendToAll    bool
+	author       *author // nil: the stream is not signed
 }
 
 func describe(name string, key Key, c StreamConfig) description {
@@ -58,8 +59,17 @@ func describe(name string, key Key, c StreamConfig) description {
 	}
 }
 
-// appendDescription writes d with its options in the order of old peers.
+// appendDescription writes d with its options in the order of old peers, and
+// after them those that make it signed.
 func appendDescription(b []byte, d *description) []byte {
+	b = appendPlain(b, d)
+	if d.author != nil {
+		b = element.AppendOption(appendAuthor(b, d.author), optSignature, d.author.signature[:])
+	}
+	return b
+}
+
+func appendPlain(b []byte, d *description) []byte {
 	b = append(b, msgDescription)
 	b = element.AppendVLU(b, uint64(1+len(d.name)))
 	b = append(append(b, optName), d.name...)
@@ -87,7 +97,7 @@ func consumeDescription(b []byte) (d description, ok bool) {
 	}
 	b = b[1:]
 	d = description{window: defaultWindow, availability: defaultAvailabilityPeriod, fetch: defaultFetchPeriod}
-	named, keyed := false, false
+	named, keyed, vouched := false, false, byte(0)
 	for len(b) > 0 {
 		o, n := element.ConsumeOption(b)
 		if n == 0 {
@@ -111,6 +121,10 @@ func consumeDescription(b []byte) (d description, ok bool) {
 			keyed = true
 		case optSendToAll:
 			d.sendToAll = true
+		case optAuthor, optNonce, optGrant, optSignature:
+			if !d.readAuthor(o.Type, o.Value, &vouched) {
+				return description{}, false
+			}
 		case optWindow, optAvailability, optFetch:
 			v, n := element.ConsumeVLU(o.Value)
 			if n == 0 {
@@ -127,19 +141,24 @@ func consumeDescription(b []byte) (d description, ok bool) {
 			}
 		}
 	}
-	return d, named && keyed
+	return d, named && keyed && (d.author == nil || vouched == 7)
 }
 
 // consumeEnd reads the end of a stream, in the form of old peers or in ours:
-// the type byte and the id of the last fragment.
-func consumeEnd(b []byte) (last uint64, ok bool) {
+// the type byte and the id of the last fragment, and of a signed stream in our
+// form the publisher's signature.
+func consumeEnd(b []byte) (last uint64, signature []byte, ok bool) {
 	if len(b) == 0 {
-		return 0, false
+		return 0, nil, false
 	}
 	last, n := element.ConsumeVLU(b[1:])
-	return last, n != 0 && n == len(b)-1 && last <= maxID
+	if n == 0 || last > maxID {
+		return 0, nil, false
+	}
+	signature = b[1+n:]
+	return last, signature, len(signature) == 0 || len(signature) == SignatureSize && b[0] == msgEnd
 }
 
-func appendEnd(b []byte, typ byte, last uint64) []byte {
-	return element.AppendVLU(append(b, typ), last)
+func appendEnd(b []byte, typ byte, last uint64, signature []byte) []byte {
+	return append(element.AppendVLU(append(b, typ), last), signature...)
 }

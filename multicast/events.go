@@ -1,5 +1,7 @@
 package multicast
 
+import "rtmfp/group"
+
 // EventKind says what happened to a stream.
 type EventKind uint8
 
@@ -7,6 +9,7 @@ type EventKind uint8
 const (
 	StreamAnnounced EventKind = iota + 1 // a neighbor described a stream that was not known
 	StreamEnded                          // its publisher ended it, or it has gone
+	NeighborBanned                       // Peer sent what the publisher of a signed stream did not, and was cut off
 )
 
 // Event is something that the application may want to know of a stream. Key
@@ -15,6 +18,7 @@ type Event struct {
 	Kind EventKind
 	Name string
 	Key  Key
+	Peer group.PeerID
 }
 
 // Key identifies one publication of a stream: 32 random bytes.

@@ -101,12 +101,15 @@ func (f *fragment) tellsKeys() bool {
 		return f.payload[0]&(ownKey|ownKeyed) != 0
 	case TypeVideo:
 		return f.payload[0]>>4 != 0
+	case TypeDigest | digestKeyed, TypeDigest | digestKeyed | digestKey:
+		return true
 	}
 	return false
 }
 
 // isKey reports whether a player may start at f: by the mark of our own
-// messages, and by the frame type of the FLV video that old publishers send.
+// messages, and by the frame type of the FLV video that old publishers send. In a
+// signed stream a player has to start with the digest of the run: see startsAt.
 func (f *fragment) isKey() bool {
 	if !f.start || len(f.payload) == 0 {
 		return false
@@ -118,4 +121,13 @@ func (f *fragment) isKey() bool {
 		return f.payload[0]>>4 == 1
 	}
 	return false
+}
+
+// startsAt reports whether what a player needs to start begins with f: a message
+// with which decoding can start, or the digest of a run that has one.
+func (st *stream) startsAt(f *fragment) bool {
+	if !st.signed() {
+		return f.isKey()
+	}
+	return f.isDigest() && f.typ&digestKey != 0
 }

@@ -39,8 +39,8 @@ func TestMadeUpNumbers(t *testing.T) {
 	for range 50 {
 		n.svc.Message(w.now, ctrl, appendState(nil, &lie))
 		n.svc.Message(w.now, media, appendFragment(nil, fragment{id: 1 << 50, start: true, typ: TypeOwn, payload: make([]byte, 20)}))
-		n.svc.Message(w.now, ctrl, appendEnd(nil, msgEnd, 1<<40))
-		n.svc.Message(w.now, ctrl, appendEnd(nil, msgEnd, n.svc.streams[0].frontier))
+		n.svc.Message(w.now, ctrl, appendEnd(nil, msgEnd, 1<<40, nil))
+		n.svc.Message(w.now, ctrl, appendEnd(nil, msgEnd, n.svc.streams[0].frontier, nil))
 		n.turn()
 		w.run(100 * time.Millisecond)
 	}

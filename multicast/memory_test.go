@@ -25,7 +25,7 @@ func TestMemory(t *testing.T) {
 	var idle [n]*Service
 	before := live()
 	for i := range idle {
-		idle[i] = New(Config{Rand: rand.New(rand.NewPCG(1, 1))}, &nowhere{})
+		idle[i] = New(Config{Rand: rand.New(rand.NewPCG(1, 1)), AllowUnsigned: true}, &nowhere{})
 		for j := range 16 {
 			idle[i].NeighborUp(0, group.LinkID(j+1), Member{Modern: true})
 		}

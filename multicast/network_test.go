@@ -75,6 +75,7 @@ type testNode struct {
 	frames  []playedFrame
 	started clock.Time
 	onFrame func(Frame)
+	alter   func(msg []byte) // what it sends of media; nil: nothing
 
 	sentBytes, controlBytes uint64
 }
@@ -160,6 +161,7 @@ func (w *network) add(cfg Config, modern bool) *testNode {
 	}
 	binary.BigEndian.PutUint64(n.peer[:], uint64(n.no+1))
 	cfg.Rand = rand.New(rand.NewPCG(w.rng.Uint64(), 1))
+	cfg.AllowUnsigned = cfg.AllowUnsigned || cfg.Keys == nil
 	n.svc = New(cfg, n)
 	w.nodes = append(w.nodes, n)
 	return n
@@ -372,6 +374,9 @@ func (n *testNode) Send(now clock.Time, flow group.FlowID, msg []byte, deadline 
 		n.controlBytes += uint64(len(msg))
 	}
 	msg = append([]byte(nil), msg...)
+	if n.alter != nil && string(f.metadata) == string(metaMedia) {
+		n.alter(msg)
+	}
 	n.net.trace('m', n.no, f.link.to.no, msg)
 	f.opened = true
 	n.transmit(f, msg, func(far *testNode) {

@@ -113,6 +113,7 @@ func (st *stream) plan(now clock.Time) {
 			st.adopt(now, s, p, urgent)
 		}
 	}
+	st.planVoucher(now)
 	st.sendAsks(now)
 }
 
@@ -311,6 +312,9 @@ func (st *stream) sendAsks(now clock.Time) {
 			if p.urgent != 0 {
 				a.flags = askUrgent
 			}
+			if p == st.voucher || p == st.heir {
+				a.flags |= askDigests
+			}
 			for s := range numSlices {
 				bit := byte(1) << s
 				if fresh&bit == 0 {
@@ -350,7 +354,7 @@ func (st *stream) firstWanted(now clock.Time, s int) uint64 {
 	wait := now.Add(st.pullDelay(uint64(s)))
 	for i := range st.missing {
 		g := &st.missing[i]
-		if g.id%numSlices != uint64(s) || g.early || g.asked != nil {
+		if g.id%numSlices != uint64(s) || g.early || g.asked != nil || g.due == clock.Never {
 			continue
 		}
 		from = min(from, g.id)

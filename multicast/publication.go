@@ -22,6 +22,7 @@ type Publication struct {
 	epoch     uint64
 	renewedAt clock.Time
 	buf       []byte // the fragment that is being made
+	run       run    // of a signed stream
 	head      []byte // the message's head and the data of its first piece
 }
 
@@ -29,7 +30,8 @@ type Publication struct {
 func (p *Publication) Key() Key { return p.st.desc.key }
 
 // Write sends a message: it is cut into pieces that each fit one packet, kept
-// for the window, and pushed at once. Errors: ErrTooLarge, ErrClosed.
+// for the window, and pushed at once, or in a signed stream when the run that it
+// belongs to is signed. Errors: ErrTooLarge, ErrClosed.
 func (p *Publication) Write(now clock.Time, m Message) error {
 	if p.closed {
 		return ErrClosed
@@ -52,21 +54,34 @@ func (p *Publication) Write(now clock.Time, m Message) error {
 	rest := m.Data[n:]
 	f := fragment{start: true, typ: TypeOwn, timestamp: m.Timestamp, payload: p.head}
 	f.pieces = (len(rest) + maxPayload - 1) / maxPayload
-	p.send(now, &f)
+	p.add(now, &f)
 	for len(rest) > 0 {
 		n := min(len(rest), maxPayload)
 		f = fragment{pieces: f.pieces - 1, payload: rest[:n]}
 		rest = rest[n:]
-		p.send(now, &f)
+		p.add(now, &f)
+	}
+	if p.st.signed() {
+		p.run.wroteOne(now)
+		p.planCut(now)
 	}
 	return nil
 }
 
-func (p *Publication) send(now clock.Time, f *fragment) {
-	st := p.st
-	f.id = st.frontier + 1
+// add sends a fragment, or has it signed first.
+func (p *Publication) add(now clock.Time, f *fragment) {
+	if p.st.signed() {
+		p.enqueue(now, f)
+		return
+	}
+	f.id = p.st.frontier + 1
 	p.buf = appendFragment(p.buf[:0], *f)
-	if !st.win.put(now, f.id, p.buf) {
+	p.send(now, f, p.buf)
+}
+
+func (p *Publication) send(now clock.Time, f *fragment, msg []byte) {
+	st := p.st
+	if !st.win.put(now, f.id, msg) {
 		panic("BUG: the publisher's window refused its own fragment")
 	}
 	st.frontier = f.id
@@ -74,8 +89,8 @@ func (p *Publication) send(now clock.Time, f *fragment) {
 	if st.win.bytes > st.s.cfg.MaxWindowBytes {
 		st.win.evict(now.Add(-p.cfg.Window-p.cfg.RelayMargin), st.s.cfg.MaxWindowBytes)
 	}
-	st.hold(now, f, len(p.buf))
-	st.push(now, f.id, p.buf, nil)
+	st.hold(now, f, len(msg))
+	st.push(now, f, msg, nil)
 }
 
 // Close ends the stream: the neighbors are told the last fragment, and what is
@@ -85,7 +100,15 @@ func (p *Publication) Close(now clock.Time) {
 		return
 	}
 	p.closed = true
-	p.st.end(now, p.st.frontier)
+	if len(p.run.ends) > 0 {
+		p.cut(now)
+	}
+	st := p.st
+	if st.signed() {
+		sig := st.s.cfg.Keys.Sign(st.endMessage(st.frontier))
+		st.ending = sig[:]
+	}
+	st.end(now, st.frontier)
 }
 
 // Stats returns a snapshot of the stream.

@@ -10,23 +10,33 @@ import (
 
 // push passes a fragment on to the children of its slice, never back to where
 // it came from nor to where it is already.
-func (st *stream) push(now clock.Time, id uint64, msg []byte, from *peer) {
+func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
+	id := f.id
 	bit := byte(1) << (id % numSlices)
-	if st.fed&bit == 0 {
+	digest := st.signed() && f.isDigest()
+	if st.fed&bit == 0 && !digest {
 		return
 	}
 	for _, p := range st.peers {
-		if !p.due(bit, id) || p == from || p.have.has(id) {
+		if digest && p.n.Modern {
+			if !p.wantsDigests {
+				continue
+			}
+		} else if !p.due(bit, id) {
+			continue
+		}
+		if p == from || p.have.has(id) {
 			continue
 		}
 		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit) {
 			st.stats.PushesDropped++
 			continue
 		}
-		if st.sendFragment(now, p, id, msg) {
-			st.stats.FragmentsPushedToPeers++
-		} else {
+		switch sent := st.sendFragment(now, p, id, msg); {
+		case !sent:
 			st.stats.PushesDropped++
+		case !digest:
+			st.stats.FragmentsPushedToPeers++
 		}
 	}
 }
@@ -56,6 +66,7 @@ func (st *stream) onAsk(now clock.Time, p *peer, a ask) {
 	if p.ctrlIn == 0 {
 		return
 	}
+	p.wantsDigests = a.flags&askDigests != 0
 	if back := p.ending & a.mask; back != 0 {
 		p.children &^= back // what was to end is asked for again
 		p.leaving &^= back

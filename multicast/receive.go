@@ -209,25 +209,35 @@ func (st *stream) onFragment(now clock.Time, p *peer, msg []byte) {
 		return
 	}
 	st.stats.BytesReceived += uint64(len(msg))
+	if st.signed() {
+		st.onSigned(now, p, &f, msg)
+	} else {
+		st.take(now, p, &f, msg, came{})
+	}
+}
+
+// take stores a fragment that is the publisher's, as far as can be told, and
+// passes it on. It reports whether that was new.
+func (st *stream) take(now clock.Time, p *peer, f *fragment, msg []byte, c came) bool {
 	if !st.started {
-		st.begin(f.id, f.isKey())
+		st.begin(f.id, st.startsAt(f))
 	}
 	if !st.plausible(now, f.id) {
 		st.s.counters.OutOfWindow++
-		return
+		return false
 	}
-	if f.id < st.start && f.isKey() {
+	if f.id < st.start && st.startsAt(f) {
 		// What came first was not the beginning: fragments overtake each other.
 		st.beginEarlier(now, f.id)
 	}
 	p.have.add(f.id)
-	pulled := false
+	pulled := c.pulled
 	lag := int64(0)
 	at, isGap := st.findGap(f.id)
 	switch {
 	case isGap:
 		g := &st.missing[at]
-		pulled = g.asked == p
+		pulled = pulled || g.asked == p
 		lag = int64(now - g.known)
 		if g.early {
 			lag = 0
@@ -236,15 +246,19 @@ func (st *stream) onFragment(now clock.Time, p *peer, msg []byte) {
 		// Held, or held once, or given up, or from before the start.
 		if f.id < st.start {
 			st.s.counters.OutOfWindow++
-			return
+			return false
+		}
+		if st.signed() && f.isDigest() {
+			st.stats.DigestsTwice++
+			return false
 		}
 		st.stats.Duplicates++
 		st.noteArrival(now, p, f.id, false, true)
-		return
+		return false
 	}
 	if !st.win.put(now, f.id, msg) {
 		st.s.counters.OutOfWindow++
-		return
+		return false
 	}
 	if isGap {
 		st.removeGap(at)
@@ -256,34 +270,49 @@ func (st *stream) onFragment(now clock.Time, p *peer, msg []byte) {
 			st.endAt = 0
 		}
 	}
+	digest := st.signed() && f.isDigest()
 	if pulled {
-		st.stats.FragmentsRequestedFromPeers++
 		p.lastPulled, p.ignored = now, 0
 		if st.crowded && p.outstanding <= maxOutstanding/2 {
 			st.repairNow(now)
 		}
-	} else {
+	}
+	switch {
+	case digest:
+		st.digestCame(now, p, pulled)
+	case pulled:
+		st.stats.FragmentsRequestedFromPeers++
+	default:
 		st.stats.FragmentsPushedFromPeers++
 	}
-	st.noteArrival(now, p, f.id, pulled, false)
-	if !pulled {
-		st.slices[f.id%numSlices].noteLag(lag)
+	if !c.waited && !digest {
+		st.noteArrival(now, p, f.id, pulled, false)
+		if !pulled {
+			st.slices[f.id%numSlices].noteLag(lag)
+		}
 	}
-	st.hold(now, &f, len(msg))
-	st.push(now, f.id, msg, p)
+	st.hold(now, f, len(msg))
+	st.push(now, f, msg, p)
+	return true
 }
 
 // hold notes a fragment that has come into the window.
 func (st *stream) hold(now clock.Time, f *fragment, size int) {
-	st.stats.Fragments++
+	digest := st.signed() && f.isDigest()
+	if digest {
+		st.stats.Digests++
+		st.stats.DigestBytes += uint64(size)
+	} else {
+		st.stats.Fragments++
+	}
 	st.meter.fragments++
 	st.meter.bytes += uint64(size)
 	st.keyed = st.keyed || f.tellsKeys()
-	if f.isKey() {
+	if st.startsAt(f) {
 		st.key = max(st.key, f.id)
 	}
 	st.noteChange(now, f.id)
-	if st.s.observe != nil {
+	if st.s.observe != nil && !digest {
 		st.s.observe(now, f.id)
 	}
 }
@@ -307,7 +336,7 @@ func (st *stream) onState(now clock.Time, p *peer, msg []byte) bool {
 			if r.depth >= maxDepth || r.epoch <= st.epochTop {
 				continue
 			}
-			if st.epochTop != 0 && r.epoch > st.epochTop+maxEpochLead {
+			if !st.believes(now, r.epoch) {
 				// Made up: no true route would be feasible after it.
 				st.s.counters.OutOfWindow++
 				r.depth = depthUnfed

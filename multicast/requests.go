@@ -8,8 +8,9 @@ import (
 // askUrgent in the flags of an ask says that no other neighbor can feed the
 // asker.
 const (
-	askUrgent = 0x01
-	askEnding = 0x02 // slices end at a fragment: see handover.go
+	askUrgent  = 0x01
+	askEnding  = 0x02 // slices end at a fragment: see handover.go
+	askDigests = 0x04 // digests are wanted, of all slices: see vouching.go
 )
 
 const (

@@ -2,6 +2,7 @@ package multicast
 
 import (
 	"bytes"
+	"hash"
 	"time"
 
 	"rtmfp/group"
@@ -54,6 +55,9 @@ type Service struct {
 	byKey     map[Key]*stream
 	subs      []*Subscription
 	graves    []grave // streams that ended lately, oldest first
+	bans      []exile // neighbors that were cut off lately, likewise
+	hasher    hash.Hash
+	sum       []byte
 	observe   func(now clock.Time, id uint64)
 }
 
@@ -65,6 +69,7 @@ type neighbor struct {
 	flows     []group.RecvID // accepted from it
 	lastHeard clock.Time     // any message of any stream; see quiet
 	suspect   bool           // went silent while it should have pushed
+	banned    bool           // sent what no publisher did
 }
 
 // quiet returns how long nothing has come from a neighbor. One that is fed
@@ -113,9 +118,12 @@ func (s *Service) NeighborUp(now clock.Time, link group.LinkID, m Member) {
 		s.counters.NeighborsRefused++
 		return
 	}
-	n := &neighbor{Member: m, link: link, lastHeard: now}
+	n := &neighbor{Member: m, link: link, lastHeard: now, banned: s.banned(now, m.Peer)}
 	s.neighbors = append(s.neighbors, n)
 	s.byLink[link] = n
+	if n.banned {
+		return
+	}
 	for _, st := range s.streams {
 		if st.active {
 			st.greet(now, st.peerOf(n))
@@ -147,7 +155,7 @@ func (s *Service) NeighborDown(now clock.Time, link group.LinkID) {
 // should be delivered. reply is this node's own flow that it answers, if any.
 func (s *Service) FlowOpened(now clock.Time, link group.LinkID, recv group.RecvID, metadata []byte, reply group.FlowID) group.Delivery {
 	n := s.byLink[link]
-	if n == nil || len(n.flows) >= 4*s.cfg.MaxStreams {
+	if n == nil || n.banned || len(n.flows) >= 4*s.cfg.MaxStreams {
 		s.counters.FlowsRefused++
 		return group.Reject
 	}
@@ -205,6 +213,10 @@ func (s *Service) bind(now clock.Time, recv group.RecvID, in *inflow, msg []byte
 		s.reject(now, recv)
 		return
 	}
+	if !s.admits(now, in.n, &d) {
+		s.reject(now, recv)
+		return
+	}
 	st := s.byKey[d.key]
 	if st == nil {
 		if st = s.discover(now, d); st == nil {
@@ -222,6 +234,9 @@ func (s *Service) bind(now clock.Time, recv group.RecvID, in *inflow, msg []byte
 	in.p = p
 	p.ctrlIn = recv
 	p.refused = false
+	if d.author != nil && !st.signed() {
+		st.becomeSigned(now, d)
+	}
 	st.stats.ControlBytesReceived += uint64(len(msg))
 	s.reviewSubscriptions(now)
 	st.review(now)
@@ -288,10 +303,10 @@ func (s *Service) onControl(now clock.Time, p *peer, msg []byte) {
 		return
 	}
 	if typ == msgEnd || typ == msgDescription && len(msg) < maxEndMessage {
-		if last, ok := consumeEnd(msg); !ok {
+		if last, signature, ok := consumeEnd(msg); !ok {
 			s.counters.Malformed++
 		} else {
-			st.hearEnd(now, last)
+			st.hearEnd(now, p, last, signature)
 		}
 		return
 	}
@@ -376,6 +391,9 @@ func (s *Service) FlowRejected(now clock.Time, flow group.FlowID) {
 
 func (s *Service) reject(now clock.Time, recv group.RecvID) {
 	in := s.inflows[recv]
+	if in == nil {
+		return // with all others of a neighbor that was cut off
+	}
 	delete(s.inflows, recv)
 	in.n.flows = without(in.n.flows, recv)
 	s.flows.RejectFlow(now, recv)
@@ -407,7 +425,8 @@ func (s *Service) Advance(now clock.Time) {
 // something to do at once.
 func (s *Service) Deadline() clock.Time { return s.timers.Next() }
 
-// Publish begins a stream. Errors: ErrName, ErrBusy, ErrTooMany.
+// Publish begins a stream, which is signed if this node has a key for that.
+// Errors: ErrName, ErrBusy, ErrTooMany, ErrNoKey.
 func (s *Service) Publish(now clock.Time, name string, cfg StreamConfig) (*Publication, error) {
 	if len(name) == 0 || len(name) > maxName {
 		return nil, ErrName
@@ -429,8 +448,17 @@ func (s *Service) Publish(now clock.Time, name string, cfg StreamConfig) (*Publi
 			key[i+j] = byte(v >> (8 * j))
 		}
 	}
-	st := newStream(s, describe(name, key, cfg))
+	d := describe(name, key, cfg)
+	switch {
+	case s.cfg.Keys != nil && s.cfg.Keys.Certificate() != nil:
+		s.sign(&d, cfg.Grant, [nonceSize]byte(key[:]))
+		key = d.key
+	case !s.cfg.AllowUnsigned:
+		return nil, ErrNoKey
+	}
+	st := newStream(s, d)
 	p := &Publication{st: st, cfg: cfg}
+	p.run.cutAt = clock.Never
 	st.pub = p
 	s.streams = append(s.streams, st)
 	s.byKey[key] = st

@@ -34,6 +34,13 @@ type StreamCounts struct {
 	FragmentsPushedToPeers      uint64
 	FragmentsRequestedByPeers   uint64 // sent because they were pulled
 
+	Digests       uint64        // unique digests received (of a publisher: made), which are no fragments to the counts above
+	DigestBytes   uint64        // in them
+	DigestsPulled uint64        // that had to be asked for
+	DigestsTwice  uint64        // copies of digests beyond the first
+	Waited        uint64        // fragments that came before their digest
+	WaitTime      time.Duration // that those of them waited that were right, in sum
+
 	BytesReceived        uint64 // fragments with their heads, duplicates included
 	BytesSent            uint64
 	ControlBytesReceived uint64 // descriptions, maps, requests
@@ -56,6 +63,12 @@ func (c *StreamCounts) add(o *StreamCounts, times uint64) {
 	c.FragmentsRequestedFromPeers += times * o.FragmentsRequestedFromPeers
 	c.FragmentsPushedToPeers += times * o.FragmentsPushedToPeers
 	c.FragmentsRequestedByPeers += times * o.FragmentsRequestedByPeers
+	c.Digests += times * o.Digests
+	c.DigestBytes += times * o.DigestBytes
+	c.DigestsPulled += times * o.DigestsPulled
+	c.DigestsTwice += times * o.DigestsTwice
+	c.Waited += times * o.Waited
+	c.WaitTime += time.Duration(times * uint64(o.WaitTime))
 	c.BytesReceived += times * o.BytesReceived
 	c.BytesSent += times * o.BytesSent
 	c.ControlBytesReceived += times * o.ControlBytesReceived
@@ -88,7 +101,16 @@ type Counters struct {
 	NeighborsRefused uint64 // past Config.MaxNeighbors
 	StreamsRefused   uint64 // past Config.MaxStreams
 	FlowsRefused     uint64
-	EventsDropped    uint64 // past Config.MaxEvents
+
+	Forged            uint64 // descriptions, digests, and ends whose signature is wrong
+	Altered           uint64 // fragments that are not what the digest says
+	Bans              uint64 // neighbors that were cut off for that
+	Unsigned          uint64 // descriptions of streams without a signature, where those are not admitted
+	Unpermitted       uint64 // descriptions of streams whose publisher may not publish
+	WaitingDropped    uint64 // fragments whose digest did not come, or for which there was no room
+	SignaturesChecked uint64
+
+	EventsDropped uint64 // past Config.MaxEvents
 }
 
 // Counters returns the totals.

@@ -35,7 +35,9 @@ type stream struct {
 	meter    meter
 
 	fetching
+	verifying
 	growing
+	vouching
 	announcing
 }
 
@@ -81,7 +83,9 @@ type peer struct {
 	heard   bool // it has told what it holds
 	hungry  bool // it wants news at once
 	synced  bool // it was told everything, and deltas follow
-	stale   bool // it was told what its place is worth, and that has changed
+
+	wantsDigests bool // it wants all digests from here
+	stale        bool // it was told what its place is worth, and that has changed
 
 	told        uint32     // the round up to which it was told
 	answeredAt  uint32     // milliseconds: when it was last told for having asked in vain
@@ -159,7 +163,9 @@ func (st *stream) activate(now clock.Time) {
 	st.rotation = st.s.cfg.Rand.IntN(numSlices)
 	st.tickAt = now.Add(st.desc.availability)
 	for _, n := range st.s.neighbors {
-		st.greet(now, st.peerOf(n))
+		if !n.banned {
+			st.greet(now, st.peerOf(n))
+		}
 	}
 	// Those who described the stream before are known, but what they said then
 	// may be old. A modern one answers our description with all that it holds.
@@ -178,13 +184,15 @@ func (st *stream) deactivate(now clock.Time) {
 			st.s.closeFlow(now, &p.ctrlOut)
 		}
 		p.asked, p.fresh, p.urgent, p.children, p.leaving, p.later, p.ending = 0, 0, 0, 0, 0, 0, 0
-		p.outstanding, p.synced = 0, false
+		p.outstanding, p.synced, p.wantsDigests = 0, false, false
 		if p.ctrlIn == 0 {
 			st.removePeer(p)
 		}
 	}
 	st.fetching = fetching{repairAt: clock.Never}
+	st.verifying = verifying{ending: st.ending}
 	st.growing = growing{handAt: clock.Never}
+	st.vouching = vouching{}
 	st.announcing = announcing{stateAt: clock.Never}
 	st.tickAt = clock.Never
 }
@@ -230,11 +238,13 @@ func (st *stream) peerSilent(now clock.Time, p *peer) {
 		p.routes[i] = route{depth: depthUnfed}
 	}
 	p.children, p.leaving, p.later, p.ending = 0, 0, 0, 0
+	p.wantsDigests = false
 	if p.mediaOut != 0 {
 		st.s.closeFlow(now, &p.mediaOut)
 	}
 	if st.active {
 		p.asked = 0
+		st.dropWaiting(now, p)
 		st.dropParent(now, p)
 		st.releaseGaps(now, p)
 	} else {
@@ -245,6 +255,7 @@ func (st *stream) peerSilent(now clock.Time, p *peer) {
 
 // removePeer forgets a peer that nothing refers to any more.
 func (st *stream) removePeer(p *peer) {
+	st.dropVoucher(p)
 	st.peers = without(st.peers, p)
 	p.n.peers = without(p.n.peers, p)
 }
@@ -258,12 +269,16 @@ func without[T comparable](list []T, v T) []T {
 	return list
 }
 
-// hearEnd takes a neighbor's word that last was the last fragment. It is
+// hearEnd takes a neighbor's word that last was the last fragment. In a signed
+// stream the publisher has to have signed it. Otherwise it is
 // believed if nothing newer comes for a moment, so that a neighbor that is
 // wrong can't end a stream that goes on.
-func (st *stream) hearEnd(now clock.Time, last uint64) {
+func (st *stream) hearEnd(now clock.Time, p *peer, last uint64, signature []byte) {
 	switch {
-	case st.pub != nil || st.ended || !st.plausible(now, last):
+	case st.pub != nil || st.ended:
+	case st.signed():
+		st.hearSignedEnd(now, p, last, signature)
+	case !st.plausible(now, last):
 	case !st.active:
 		st.end(now, last)
 	case st.endAt == 0 && last >= st.frontier:
@@ -304,10 +319,14 @@ func (st *stream) end(now clock.Time, last uint64) {
 
 func (st *stream) tellEnd(now clock.Time, p *peer) {
 	typ := byte(msgDescription) // so short that old peers take it for the end
-	if p.n.Modern {
-		typ = msgEnd
+	var signature []byte
+	switch {
+	case st.signed() && st.ending == nil:
+		return // it has gone, but nobody can be told so
+	case p.n.Modern:
+		typ, signature = msgEnd, st.ending
 	}
-	st.control(now, p, appendEnd(nil, typ, st.last))
+	st.control(now, p, appendEnd(nil, typ, st.last, signature))
 }
 
 func (st *stream) margin() time.Duration {
@@ -340,6 +359,9 @@ func (st *stream) advance(now clock.Time) {
 			st.tick(now)
 			continue
 		}
+		if st.pub != nil && now >= st.pub.run.cutAt {
+			st.pub.planCut(now)
+		}
 		if now >= st.repairAt {
 			st.repair(now)
 		}
@@ -350,7 +372,11 @@ func (st *stream) advance(now clock.Time) {
 		if now >= st.stateAt {
 			st.broadcast(now)
 		}
-		if next := min(st.tickAt, st.repairAt, st.stateAt, st.handAt); next > now && !st.replan {
+		next := min(st.tickAt, st.repairAt, st.stateAt, st.handAt)
+		if st.pub != nil {
+			next = min(next, st.pub.run.cutAt)
+		}
+		if next > now && !st.replan {
 			st.s.timers.Set(&st.timer, next)
 			return
 		}
@@ -388,6 +414,10 @@ func (st *stream) tick(now clock.Time) {
 	}
 	if st.pub == nil && !st.ended && now.Sub(st.lastSign) > st.idleTimeout() {
 		st.end(now, st.frontier)
+	}
+	if st.signed() {
+		st.closeRuns(now)
+		st.watchPermission(now)
 	}
 	st.endGrace(now)
 	st.shed(now)

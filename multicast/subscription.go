@@ -68,6 +68,10 @@ func (p *Subscription) NextFrame() (Frame, bool) {
 		if !ok {
 			panic("BUG: the multicast window holds what is no fragment")
 		}
+		if st.signed() && f.isDigest() {
+			p.cursor++
+			continue
+		}
 		if !f.start {
 			// The rest of a message whose beginning was skipped.
 			p.cursor++
@@ -105,7 +109,7 @@ func (p *Subscription) NextFrame() (Frame, bool) {
 // placeAt makes playing begin at an id, where a key frame begins or not.
 func (p *Subscription) placeAt(id uint64, key bool) {
 	p.placed, p.cursor, p.checked = true, id, 0
-	p.seekKey = !key && p.st.keyed && !p.cfg.AnyFrame
+	p.seekKey = (!key || p.st.signed()) && p.st.keyed && !p.cfg.AnyFrame
 }
 
 // place makes playing begin in a stream that is carried already: at the newest

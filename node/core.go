@@ -164,6 +164,7 @@ const (
 	EventRouted                                   // Routed has arrived in Group
 	EventRouteResult                              // Result of a message that was routed in Group
 	EventStreamEnded                              // the stream named Name has ended
+	EventNeighborBanned                           // Peer sent what no publisher signed, and has no part in Group's streams any more
 )
 
 // CoreEvent is something that the owner of a Core may want to know.

@@ -149,6 +149,8 @@ func (g *Group) event(ev CoreEvent) {
 			g.tell(GroupEvent{Kind: StreamUnpublished, Stream: ev.Name})
 		}
 		log.Info("stream ended", "group", g.Name(), "stream", ev.Name)
+	case EventNeighborBanned:
+		log.Warn("cut off from streams: sent what the publisher did not", "group", g.Name(), "peer", ev.Peer)
 	}
 }
 
@@ -215,11 +217,12 @@ func (g *Group) Publish(ctx context.Context, name string, o PublishOptions) (*Pu
 			err = ErrClosed
 			return
 		}
-		if _, err = g.spec.OwnGrant(group.RightPublish, group.PeerID(g.node.ID()), g.node.core.wall(now)); err != nil {
+		var grant []byte
+		if grant, err = g.spec.OwnGrant(group.RightPublish, group.PeerID(g.node.ID()), g.node.core.wall(now)); err != nil {
 			return
 		}
 		p.core, err = g.core.streams.Publish(now, name, multicast.StreamConfig{
-			Window: o.Window, PushLimit: o.PushCopies,
+			Window: o.Window, PushLimit: o.PushCopies, Grant: grant,
 		})
 		if err == nil {
 			g.published = append(g.published, p)

@@ -51,10 +51,16 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		Rare:          c.cfg.Rare,
 	}, g.links(flowGroup))
 	g.streams = multicast.New(multicast.Config{
-		Rand:        c.seededRand(),
-		RelayAll:    c.cfg.RelayAll,
-		UploadLimit: c.cfg.UploadLimit,
-		Rare:        c.cfg.Rare,
+		Rand:    c.seededRand(),
+		GroupID: spec.ID(),
+		Keys:    c.keys(),
+		MayPublish: func(now clock.Time, author group.PeerID, grant []byte) error {
+			return g.authority.May(group.RightPublish, author, grant, c.wall(now).Milliseconds())
+		},
+		AllowUnsigned: c.cfg.AllowLegacy && !spec.Needs(group.RightPublish),
+		RelayAll:      c.cfg.RelayAll,
+		UploadLimit:   c.cfg.UploadLimit,
+		Rare:          c.cfg.Rare,
 	}, g.links(flowStream))
 	if spec.Posting {
 		g.posts = posting.New(now, g.postingConfig(now), g.links(flowPosts))
@@ -347,6 +353,9 @@ func (g *GroupCore) streamEvent(ev multicast.Event) {
 		g.core.report(CoreEvent{Kind: EventStream, Group: g, Name: ev.Name})
 	case multicast.StreamEnded:
 		g.core.report(CoreEvent{Kind: EventStreamEnded, Group: g, Name: ev.Name})
+	case multicast.NeighborBanned:
+		// On the ring it stays a neighbor: what goes on there is no affair of streams.
+		g.core.report(CoreEvent{Kind: EventNeighborBanned, Group: g, Peer: PeerID(ev.Peer)})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"rtmfp/group"
+	"rtmfp/multicast"
 	"rtmfp/posting"
 	"rtmfp/transport/crypto"
 )
@@ -38,12 +39,30 @@ func (k signingKeys) Verify(certificate, message []byte, signature [posting.Sign
 	return group.PeerID(c.PeerID()), true
 }
 
+// Author returns whose a certificate is, and what checks its signatures.
+func (k signingKeys) Author(certificate []byte) (group.PeerID, func(message, signature []byte) bool) {
+	c, err := crypto.ParseCertificate(certificate)
+	if err != nil {
+		return group.PeerID{}, nil
+	}
+	if _, signs := c.SigningKey(); !signs {
+		return group.PeerID(c.PeerID()), nil
+	}
+	return group.PeerID(c.PeerID()), c.VerifyMessage
+}
+
 // keys returns what signs for the node, or the stand-in of large simulations.
-func (c *Core) keys() posting.Keys {
+func (c *Core) keys() keys {
 	if c.cfg.SimulatedCrypto {
 		return simulatedKeys{c.cfg.Identity}
 	}
 	return signingKeys{c.cfg.Identity}
+}
+
+// keys are what the services want of them.
+type keys interface {
+	posting.Keys
+	multicast.Keys
 }
 
 // simulatedKeys "signs" with a checksum that anybody can make.
@@ -64,6 +83,18 @@ func (simulatedKeys) Verify(certificate, message []byte, signature [posting.Sign
 		return group.PeerID{}, false
 	}
 	return group.PeerID(c.PeerID()), true
+}
+
+// Author returns whose a certificate is, and what makes the checksum again.
+func (simulatedKeys) Author(certificate []byte) (group.PeerID, func(message, signature []byte) bool) {
+	c, err := crypto.ParseCertificate(certificate)
+	if err != nil {
+		return group.PeerID{}, nil
+	}
+	return group.PeerID(c.PeerID()), func(message, signature []byte) bool {
+		want := checksum(c.Canonical(), message)
+		return string(want[:]) == string(signature)
+	}
 }
 
 func checksum(certificate, message []byte) (signature [posting.SignatureSize]byte) {

@@ -121,6 +121,9 @@ func (l memberLinks) send(now clock.Time, id group.FlowID, msg []byte, deadline 
 	if f == nil || !f.from.up {
 		return now
 	}
+	if n.Alter != nil {
+		msg = n.Alter(f.to.owner.peer, f.metadata, msg)
+	}
 	w.stats.Messages++
 	packets := max((len(msg)+messageSize-1)/messageSize, 1)
 	d, loss := w.latency(n, f.to.owner)

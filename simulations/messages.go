@@ -94,6 +94,10 @@ type Member struct {
 	// OnTurn is called after every turn, to drain events and frames.
 	OnTurn func(now clock.Time)
 
+	// Alter, if it is not nil, returns what a hostile member sends in place of a
+	// message to a peer, on a flow with that metadata.
+	Alter func(to group.PeerID, metadata, msg []byte) []byte
+
 	// Tag is for the owner of the network.
 	Tag any
 
@@ -204,6 +208,7 @@ func (w *Messages) Add(cfg MemberConfig) (*Member, error) {
 	}
 	if cfg.Core.Identity == nil {
 		var err error
+		cfg.Core.SimulatedCrypto = true // or the member would sign with a key that it has not
 		if cfg.Core.Identity, err = crypto.NewSimulatedIdentity(cfg.Core.Rand); err != nil {
 			return nil, err
 		}

@@ -119,7 +119,7 @@ func (w *Network) Add(cfg NodeConfig) (*Node, error) {
 		if cfg.Core.SimulatedCrypto {
 			cfg.Core.Identity, err = crypto.NewSimulatedIdentity(cfg.Core.Rand)
 		} else {
-			cfg.Core.Identity, err = crypto.NewIdentity(cfg.Core.Rand, crypto.IdentityOptions{})
+			cfg.Core.Identity, err = crypto.NewIdentity(cfg.Core.Rand, crypto.IdentityOptions{Sign: true})
 		}
 		if err != nil {
 			return nil, err

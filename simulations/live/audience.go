@@ -10,6 +10,7 @@
 package live
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -64,6 +65,8 @@ type Member struct {
 	gone   clock.Time // 0: it is there
 	seen   seen
 
+	polluted map[group.PeerID]clock.Time // to whom it sent something false for the first time, and when; nil: it does not
+
 	sentBefore uint64 // bytes of the stream, when measuring began
 }
 
@@ -90,18 +93,24 @@ type Audience struct {
 	message []byte
 	every   time.Duration
 	keyEach int
-	sentAt  []clock.Time // of each fragment from 1 on
+	written []clock.Time // each message, which is one fragment
+	sentAt  []clock.Time // when that of each fragment from 1 on was written; 0: it is a digest
+	waits   []float64    // ms, until that fragment went out, signed
 	stopped bool
+	lies    lies
 
 	measuring bool
 	first     uint64 // the first fragment that counts
-	delays    []uint32
-	directs   []uint32
-	bins      []binCount // tenths of a second since the first
-	before    totals
-	past      totals // of those who have gone
-	from      clock.Time
-	ended     clock.Time // of the measurement
+	firstAt   clock.Time
+
+	waitsBefore int // of waits, when measuring began
+	delays      []uint32
+	directs     []uint32
+	bins        []binCount // tenths of a second since the first
+	before      totals
+	past        totals // of those who have gone
+	from        clock.Time
+	ended       clock.Time // of the measurement
 }
 
 // binCount is what came in time of what was published in a tenth of a second.
@@ -113,6 +122,9 @@ type binCount struct {
 type totals struct {
 	bytes, control, payload, dupes, events uint64
 	pulled, lost                           uint64
+	digests, waited                        uint64
+	digestCount, digestTwice, digestPulled uint64
+	waitTime                               time.Duration
 	pubSent                                uint64
 }
 
@@ -146,6 +158,7 @@ func New(cfg Config) (*Audience, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.group.Streams().Observe(a.sent)
 	a.world.do(p, func(now clock.Time) {
 		a.pub, err = p.group.Streams().Publish(now, streamName, multicast.StreamConfig{PushLimit: cfg.Copies})
 	})
@@ -249,8 +262,8 @@ func (a *Audience) publish() {
 		return
 	}
 	p := a.members[1]
-	key := len(a.sentAt)%a.keyEach == 0
-	a.sentAt = append(a.sentAt, a.world.now())
+	key := len(a.written)%a.keyEach == 0
+	a.written = append(a.written, a.world.now())
 	a.world.do(p, func(now clock.Time) {
 		err := a.pub.Write(now, multicast.Message{Data: a.message, Key: key, SentAt: int64(now) / 1000})
 		if err != nil {
@@ -258,6 +271,16 @@ func (a *Audience) publish() {
 		}
 	})
 	a.world.at(a.world.now().Add(a.every), a.publish)
+}
+
+// sent notes which message a fragment of the publisher is.
+func (a *Audience) sent(now clock.Time, id uint64) {
+	at := a.written[len(a.waits)]
+	for uint64(len(a.sentAt)) < id {
+		a.sentAt = append(a.sentAt, 0)
+	}
+	a.sentAt[id-1] = at
+	a.waits = append(a.waits, float64(now.Sub(at))/1e6)
 }
 
 // link is the network between two members.
@@ -281,13 +304,16 @@ func (a *Audience) turn(m *Member) {
 			m.began = a.world.now()
 			m.from = uint64(len(a.sentAt)) + 1
 		}
+		if !bytes.Equal(f.Data, a.message) {
+			a.lies.shown += len(f.Data)
+		}
 		m.sub.Reuse(f.Data)
 	}
 }
 
 // arrived counts a fragment that came for the first time.
 func (a *Audience) arrived(m *Member, id uint64) {
-	if !a.measuring || id < a.first || m.began == 0 || id < m.from || id > uint64(len(a.sentAt)) {
+	if !a.measuring || m.polluted != nil || id < a.first || m.began == 0 || id < m.from || id > uint64(len(a.sentAt)) {
 		return
 	}
 	sent := a.sentAt[id-1]
@@ -309,7 +335,7 @@ func (a *Audience) arrived(m *Member, id uint64) {
 }
 
 func (a *Audience) binOf(sent clock.Time) *binCount {
-	i := int(sent.Sub(a.sentAt[a.first-1]) / bin)
+	i := int(max(sent.Sub(a.firstAt), 0) / bin)
 	for len(a.bins) <= i {
 		a.bins = append(a.bins, binCount{})
 	}

@@ -13,6 +13,12 @@ import (
 type Figures struct {
 	Mean, P50, P95, P99, Max float64 // ms, of fragments
 	Direct, DirectP99        float64 // ms, of the same fragments by the direct way
+	Wait                     float64 // ms, of Mean, that they waited at the publisher to be signed with others
+	Digests                  float64 // bytes of signatures and hashes, by unique payload
+	DigestsTwice             float64 // copies beyond the first, by digests
+	DigestsPulled            float64 // share of first copies
+	Waited                   float64 // share of the fragments that came before their digest
+	WaitedFor                float64 // ms, of Mean, for that
 	OnTime                   float64 // share of the fragments that were due
 	Delivered                float64 // share of them that came at all
 	Duplicates               float64 // by unique payload
@@ -33,6 +39,10 @@ type Figures struct {
 // Ratio is the mean delay by the mean direct one.
 func (f *Figures) Ratio() float64 { return f.Mean / f.Direct }
 
+// RatioSigned is the same from when a fragment went out signed, as the direct
+// one does as well.
+func (f *Figures) RatioSigned() float64 { return (f.Mean - f.Wait) / f.Direct }
+
 // Ratio99 is the same of the 99th percentiles.
 func (f *Figures) Ratio99() float64 { return f.P99 / f.DirectP99 }
 
@@ -40,7 +50,8 @@ func (f *Figures) Ratio99() float64 { return f.P99 / f.DirectP99 }
 // is forgotten.
 func (a *Audience) Measure() {
 	a.measuring = true
-	a.first = uint64(len(a.sentAt)) + 1
+	a.first, a.firstAt = uint64(len(a.sentAt))+1, a.world.now()
+	a.waitsBefore = len(a.waits)
 	a.delays, a.directs, a.bins = nil, nil, nil
 	for _, m := range a.members {
 		m.seen, m.sentBefore = seen{}, 0
@@ -72,6 +83,12 @@ func (t *totals) count(m *Member) {
 			continue
 		}
 		t.payload += st.Fragments * media
+		t.digests += st.DigestBytes
+		t.digestCount += st.Digests
+		t.digestTwice += st.DigestsTwice
+		t.digestPulled += st.DigestsPulled
+		t.waited += st.Waited
+		t.waitTime += st.WaitTime
 		t.dupes += st.Duplicates
 		t.pulled += st.FragmentsRequestedFromPeers
 		t.lost += st.Lost
@@ -80,7 +97,7 @@ func (t *totals) count(m *Member) {
 
 // leave counts what was due at a viewer that goes.
 func (a *Audience) leave(m *Member) {
-	if !a.measuring || m.began == 0 {
+	if !a.measuring || m.began == 0 || m.polluted != nil {
 		return
 	}
 	limit := m.gone
@@ -89,10 +106,12 @@ func (a *Audience) leave(m *Member) {
 	}
 	from := max(a.first, m.from)
 	for id := from; id <= uint64(len(a.sentAt)); id++ {
-		if sent := a.sentAt[id-1]; sent.Add(playout) <= limit {
+		switch sent := a.sentAt[id-1]; {
+		case sent == 0:
+		case sent.Add(playout) <= limit:
 			a.binOf(sent).due++
-		} else {
-			break
+		default:
+			return
 		}
 	}
 }
@@ -132,7 +151,16 @@ func (a *Audience) Figures() *Figures {
 	f.Control = float64(after.control-a.before.control) / payload
 	f.Pulled = float64((after.pulled-a.before.pulled)*media) / payload
 	f.Wire = (float64(after.bytes-a.before.bytes) - payload) / payload
-	published := float64((uint64(len(a.sentAt)) - a.first + 1) * media)
+	published := float64((len(a.waits) - a.waitsBefore) * media)
+	for _, w := range a.waits[a.waitsBefore:] {
+		f.Wait += w / float64(len(a.waits)-a.waitsBefore)
+	}
+	count := float64(after.digestCount - a.before.digestCount)
+	f.DigestsTwice = float64(after.digestTwice-a.before.digestTwice) / count
+	f.DigestsPulled = float64(after.digestPulled-a.before.digestPulled) / count
+	f.Digests = float64(after.digests-a.before.digests) / payload
+	f.Waited = float64((after.waited-a.before.waited)*media) / payload
+	f.WaitedFor = (after.waitTime - a.before.waitTime).Seconds() * 1000 * media / payload
 	f.Copies = float64(after.pubSent-a.before.pubSent) / published
 	f.Events = after.events - a.before.events
 	a.trees(f)

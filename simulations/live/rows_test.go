@@ -62,9 +62,16 @@ func (r *row) add(name string, v float64) {
 // addFigures adds what every steady row tells.
 func (r *row) addFigures(f *Figures) {
 	r.add("mean delay / direct", f.Ratio())
+	r.add("the same once signed", f.RatioSigned())
 	r.add("p99 delay / direct", f.Ratio99())
 	r.add("mean delay, ms", f.Mean)
 	r.add("mean direct delay, ms", f.Direct)
+	r.add("wait to be signed, ms", f.Wait)
+	r.add("signatures / payload", f.Digests)
+	r.add("digests twice", f.DigestsTwice)
+	r.add("digests pulled", f.DigestsPulled)
+	r.add("came before their digest", f.Waited)
+	r.add("wait for digests, ms", f.WaitedFor)
 	r.add("p99 delay, ms", f.P99)
 	r.add("late or lost at 500 ms", 1-f.OnTime)
 	r.add("duplicates / payload", f.Duplicates)

@@ -3,6 +3,7 @@ package live
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -126,6 +127,50 @@ func TestRowQuarterDies(t *testing.T) {
 		return
 	}
 	r.atMost("s until survivors are on time", 2)
+}
+
+// Three members of ten send on everything altered, from one moment on in which
+// they feed others.
+func TestRowPolluted(t *testing.T) {
+	if *largePackets {
+		t.Skip("messages only: packets can't be altered on their way out of a session")
+	}
+	r := newRow(t, 40, 490)
+	places := planetLab(t)
+	r.each(func(seed uint64) {
+		a := r.start(Config{Seed: seed, Map: places, Hop: time.Millisecond, Copies: 4}, r.settle())
+		a.Measure()
+		const before, after = 2 * time.Second, 10 * time.Second
+		a.Run(before)
+		a.Pollute(0.3)
+		a.Run(after)
+		a.End()
+		a.Run(time.Second)
+		f := a.Figures()
+		back := a.Recovery(before)
+		if back < 0 {
+			back = time.Hour
+		}
+		slices.Sort(a.lies.cutOff)
+		n := len(a.lies.cutOff)
+		if n == 0 {
+			t.Fatal("nobody was cut off")
+		}
+		r.add("false bytes that were played", float64(a.lies.shown))
+		r.add("late or lost at 500 ms", 1-f.OnTime)
+		r.add("s until all are on time again", back.Seconds())
+		r.add("on time in the first second", a.OnTimeFrom(before, before+time.Second))
+		r.add("polluters cut off, by those they fed", float64(n))
+		r.add("fed by polluters for a second and on", float64(a.trusted(time.Second)))
+		r.add("ms until one is cut off, median", a.lies.cutOff[n/2].Seconds()*1000)
+		r.add("ms until one is cut off, at most", a.lies.cutOff[n-1].Seconds()*1000)
+		r.add("honest members that were cut off", float64(a.lies.wrong))
+	})
+	r.atMost("false bytes that were played", 0)
+	r.atMost("honest members that were cut off", 0)
+	r.atMost("late or lost at 500 ms", 0.01)
+	r.atMost("ms until one is cut off, at most", 1000)
+	r.atMost("fed by polluters for a second and on", 0)
 }
 
 // Members come and go all the time, with sessions that are exponential with a

@@ -111,8 +111,10 @@ func (w *messages) add(m *Member, introducer bool, u Uplink) error {
 		w.net.Bootstrap(n, w.a.members[0].bare)
 	}
 	n.OnTurn = func(now clock.Time) {
-		for _, ok := n.Group.NextEvent(); ok; {
-			_, ok = n.Group.NextEvent()
+		for ev, ok := n.Group.NextEvent(); ok; ev, ok = n.Group.NextEvent() {
+			if ev.Kind == node.EventNeighborBanned {
+				w.a.banned(m, group.PeerID(ev.Peer))
+			}
 		}
 		w.a.turn(m)
 	}
