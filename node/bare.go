@@ -62,9 +62,9 @@ func (b *BareGroup) FlowRejected(now clock.Time, kind uint8, flow group.FlowID) 
 
 // Receipt tells that a message that was sent with SendReceipt has arrived, or
 // will not.
-func (b *BareGroup) Receipt(now clock.Time, flow group.FlowID) {
+func (b *BareGroup) Receipt(now clock.Time, flow group.FlowID, number uint64) {
 	if b.objects != nil {
-		b.objects.Receipt(now, flow)
+		b.objects.Receipt(now, flow, number)
 	}
 }
 

@@ -324,6 +324,7 @@ type fileJob struct {
 	id      replication.CollectionID
 	index   uint64
 	data    []byte
+	memory  []byte // data is in it
 	link    group.LinkID
 	request replication.RequestID
 }
@@ -332,7 +333,7 @@ type fileJob struct {
 // about a file. What was asked for and came of late is answered at once. The loop
 // calls it.
 func (f *files) take(now clock.Time, ev replication.Event) bool {
-	job := fileJob{kind: ev.Kind, id: ev.ID, index: ev.Index, data: ev.Data, link: ev.Link, request: ev.Request}
+	job := fileJob{kind: ev.Kind, id: ev.ID, index: ev.Index, data: ev.Data, memory: ev.Memory, link: ev.Link, request: ev.Request}
 	if ev.Kind != replication.Sought {
 		job.id = ev.Collection.ID()
 		s := f.swarms[job.id]
@@ -342,8 +343,8 @@ func (f *files) take(now clock.Time, ev replication.Event) bool {
 		job.swarm = s
 	}
 	if ev.Kind == replication.Requested {
-		if msg := f.recent.find(job.id, job.index); msg != nil {
-			_ = f.g.core.objects.Answer(now, job.request, msg)
+		if b := f.recent.find(job.id, job.index); b != nil {
+			f.ship(now, job.request, b)
 			return true
 		}
 	}
@@ -420,7 +421,7 @@ func (s *fileSwarm) answer(job fileJob) func(now clock.Time) {
 	default:
 		msg = make([]byte, 1+content.MaxProof+content.BlockSize)
 	}
-	block, proof, err := s.f.store.ReadBlock(s.hash, int(job.index), content.MaxProof/content.HashSize, msg[1:])
+	data, proof, err := s.f.store.ReadBlock(s.hash, int(job.index), content.MaxProof/content.HashSize, msg[1:])
 	if err != nil {
 		s.f.keep(msg)
 		r := Range{Start: job.index, End: job.index + 1}
@@ -440,9 +441,15 @@ func (s *fileSwarm) answer(job fileJob) func(now clock.Time) {
 	}
 	msg[0] = byte(len(proof) / content.HashSize) // the proof and the block are behind it
 	return func(now clock.Time) {
-		// A request that was taken back meanwhile needs no answer.
-		_ = s.f.g.core.objects.Answer(now, job.request, msg[:1+len(proof)+len(block)])
-		s.f.keep(msg)
+		s.f.ship(now, job.request, &block{msg: msg[:1+len(proof)+len(data)], memory: msg, free: s.f.keep})
+	}
+}
+
+// ship answers a request, which may have been taken back meanwhile.
+func (f *files) ship(now clock.Time, id replication.RequestID, b *block) {
+	b.use()
+	if f.g.core.objects.AnswerShared(now, id, b.msg, b.release) != nil {
+		b.release()
 	}
 }
 
@@ -479,13 +486,12 @@ func (s *fileSwarm) accept(job fileJob) func(now clock.Time) {
 	s.mu.Unlock()
 	return func(now clock.Time) {
 		_ = s.core.AddHave(now, Range{Start: job.index, End: job.index + 1})
-		old := job.data
+		b := &block{msg: job.data, memory: job.memory, free: s.f.g.core.objects.Recycle}
+		b.use()
 		if _, wanters := s.core.Sources(); wanters > 0 && int(job.data[0]) == content.ProofLen(s.size, int(job.index)) { // they may need all of it
-			old = s.f.recent.add(job.id, job.index, job.data)
+			s.f.recent.add(job.id, job.index, b)
 		}
-		if old != nil {
-			s.f.g.core.objects.Recycle(old)
-		}
+		b.release()
 	}
 }
 

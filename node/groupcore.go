@@ -32,7 +32,7 @@ type GroupCore struct {
 
 	results []records.Result // that the owner has not drained: no more than requests of its own
 
-	unsent []group.FlowID // objects that a full buffer refused, of which no receipt will come
+	unsent []unsent // objects that a full buffer refused, of which no receipt will come
 
 	authority *group.Authority // who may do what
 	traffic   [flowKinds]Bytes // of messages, by what they are for
@@ -228,8 +228,8 @@ func (g *GroupCore) advance(now clock.Time) {
 	if g.records != nil && g.records.Deadline() <= now {
 		g.records.Advance(now)
 	}
-	for _, id := range g.unsent {
-		g.objects.Receipt(now, id)
+	for _, u := range g.unsent {
+		g.objects.Receipt(now, u.flow, u.number)
 	}
 	g.unsent = g.unsent[:0]
 	if g.objects != nil && g.objects.Deadline() <= now {
@@ -525,10 +525,16 @@ func (l groupLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline c
 }
 
 // SendReceipt is of replication.Flows.
-func (l groupLinks) SendReceipt(now clock.Time, id group.FlowID, msg []byte) {
-	if !l.send(now, id, msg, transport.SendOptions{Receipt: 1}) {
-		l.g.unsent = append(l.g.unsent, id) // told on the next turn
+func (l groupLinks) SendReceipt(now clock.Time, id group.FlowID, head, body []byte, number uint64) {
+	if !l.send(now, id, head, transport.SendOptions{Receipt: number, Shared: body}) {
+		l.g.unsent = append(l.g.unsent, unsent{id, number}) // told on the next turn
 	}
+}
+
+// unsent is a message of an object that transport did not take.
+type unsent struct {
+	flow   group.FlowID
+	number uint64
 }
 
 // Hold is of replication.Flows.
@@ -547,9 +553,9 @@ func (l groupLinks) send(now clock.Time, id group.FlowID, msg []byte, o transpor
 		l.g.core.counters.MessagesRefused++
 		return false
 	}
-	l.g.traffic[l.kind].Sent += uint64(len(msg))
+	l.g.traffic[l.kind].Sent += uint64(len(msg) + len(o.Shared))
 	if w := l.g.core.cfg.Watch; w != nil {
-		w.sent(f.flow, msg)
+		w.sent(f.flow, slices.Concat(msg, o.Shared))
 	}
 	return true
 }

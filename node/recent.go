@@ -8,12 +8,30 @@ import (
 	"rtmfp/replication"
 )
 
-// recentBlocks keeps the messages in which blocks came of late: they are what
-// neighbors ask for next, and need neither be read nor checked again. The zero
-// value is ready for use.
+// block is a message with a block, as it goes over links. The loop has it.
+type block struct {
+	msg    []byte
+	memory []byte // msg is in it
+	uses   int    // by recentBlocks, and by neighbors that it is on its way to
+	free   func(memory []byte)
+}
+
+// use counts somebody who needs the block until release.
+func (b *block) use() *block { b.uses++; return b }
+
+// release gives the memory back once nobody needs it.
+func (b *block) release() {
+	if b.uses--; b.uses == 0 {
+		b.free(b.memory)
+	}
+}
+
+// recentBlocks keeps the blocks that came of late: they are what neighbors ask
+// for next, and need neither be read nor checked again. The zero value is ready
+// for use.
 type recentBlocks struct {
-	messages *simplelru.LRU[recentKey, []byte] // by when they came
-	bytes    int
+	blocks *simplelru.LRU[recentKey, *block] // by when they came
+	bytes  int
 }
 
 type recentKey struct {
@@ -24,30 +42,29 @@ type recentKey struct {
 // recentBytes bounds the messages that are kept.
 const recentBytes = 8 << 20
 
-// add keeps a message, in place of the oldest, and returns one that is not kept
-// any more, or nil.
-func (r *recentBlocks) add(id replication.CollectionID, index uint64, msg []byte) (old []byte) {
-	if r.messages == nil {
-		r.messages, _ = simplelru.NewLRU[recentKey, []byte](math.MaxInt, nil) // bounded by bytes
+// add keeps a block, in place of the oldest, unless it is there.
+func (r *recentBlocks) add(id replication.CollectionID, index uint64, b *block) {
+	if r.blocks == nil {
+		r.blocks, _ = simplelru.NewLRU[recentKey, *block](math.MaxInt, nil) // bounded by bytes
 	}
 	key := recentKey{id, index}
-	if r.messages.Contains(key) || len(msg) > recentBytes {
-		return msg
+	if r.blocks.Contains(key) || len(b.msg) > recentBytes {
+		return
 	}
-	for r.bytes+len(msg) > recentBytes {
-		_, old, _ = r.messages.RemoveOldest()
-		r.bytes -= len(old)
+	for r.bytes+len(b.msg) > recentBytes {
+		_, old, _ := r.blocks.RemoveOldest()
+		r.bytes -= len(old.msg)
+		old.release()
 	}
-	r.messages.Add(key, msg)
-	r.bytes += len(msg)
-	return old
+	r.blocks.Add(key, b.use())
+	r.bytes += len(b.msg)
 }
 
-// find returns a message, nil if it is not there.
-func (r *recentBlocks) find(id replication.CollectionID, index uint64) []byte {
-	if r.messages == nil {
+// find returns a block, nil if it is not there.
+func (r *recentBlocks) find(id replication.CollectionID, index uint64) *block {
+	if r.blocks == nil {
 		return nil
 	}
-	msg, _ := r.messages.Peek(recentKey{id, index})
-	return msg
+	b, _ := r.blocks.Peek(recentKey{id, index})
+	return b
 }

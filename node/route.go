@@ -62,13 +62,13 @@ func (c *Core) handle(now clock.Time, ev transport.Event) {
 	case transport.FlowOpen:
 		c.flowOpen(now, ev.Session, ev.Recv)
 	case transport.Message:
-		c.message(now, ev.Recv, ev.Data)
+		c.message(now, ev.Recv, ev.Data, ev.Own)
 	case transport.FlowDone:
 		c.flowDone(now, ev.Recv)
 	case transport.SendFlowRejected:
 		c.sendFlowRejected(now, ev.Send)
 	case transport.Receipt:
-		c.receipt(now, ev.Send)
+		c.receipt(now, ev.Send, ev.Receipt)
 	}
 }
 
@@ -230,6 +230,9 @@ func (c *Core) answerFlow(now clock.Time, f *transport.RecvFlow, recv group.Recv
 		f.Reject(now, rejectByMember)
 		return
 	}
+	if r := c.recvs.get(uint32(recv)); r.kind == flowObjects && d == group.AsReceived {
+		f.Gather(r.owner.objects.Buffer)
+	}
 	f.Accept(now, d == group.InOrder)
 	if d == group.AsReceived {
 		c.recvs.get(uint32(recv)).loose = true
@@ -237,7 +240,7 @@ func (c *Core) answerFlow(now clock.Time, f *transport.RecvFlow, recv group.Recv
 	}
 }
 
-func (c *Core) message(now clock.Time, f *transport.RecvFlow, msg []byte) {
+func (c *Core) message(now clock.Time, f *transport.RecvFlow, msg []byte, own bool) {
 	r := c.recvs.get(handle(f.User))
 	if r == nil {
 		return
@@ -254,6 +257,10 @@ func (c *Core) message(now clock.Time, f *transport.RecvFlow, msg []byte) {
 		w.delivered(f, !r.loose, msg)
 	}
 	r.owner.traffic[r.kind].Received += uint64(len(msg))
+	if own { // an object's, or there would be no buffer for it
+		r.owner.objects.Gathered(now, group.RecvID(handle(f.User)), msg)
+		return
+	}
 	r.owner.receiver(r.kind).Message(now, group.RecvID(handle(f.User)), msg)
 }
 
@@ -308,9 +315,9 @@ func (c *Core) sendFlowRejected(now clock.Time, f *transport.SendFlow) {
 }
 
 // receipt takes that a message of an object has arrived, or will not.
-func (c *Core) receipt(now clock.Time, f *transport.SendFlow) {
+func (c *Core) receipt(now clock.Time, f *transport.SendFlow, number uint64) {
 	if sf := c.flows.get(handle(f.User)); sf != nil && sf.owner.objects != nil {
-		sf.owner.objects.Receipt(now, group.FlowID(handle(f.User)))
+		sf.owner.objects.Receipt(now, group.FlowID(handle(f.User)), number)
 	}
 }
 

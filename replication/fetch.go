@@ -252,23 +252,24 @@ func (s *Service) sendBatch(now clock.Time, n *neighbor) {
 	s.sendControl(now, n, append(s.scratch[:0], n.batch...))
 }
 
-// onObject takes an object that was asked for.
-func (s *Service) onObject(now clock.Time, n *neighbor, msg []byte) bool {
+// onObject takes an object that was asked for. It keeps msg only if that is the
+// Service's own.
+func (s *Service) onObject(now clock.Time, n *neighbor, msg []byte, own bool) (ok, kept bool) {
 	serial, i := element.ConsumeVLU(msg[1:])
 	if msg[0] != msgObject || i == 0 || len(msg)-1-i > s.cfg.MaxObject {
-		return false
+		return false, false
 	}
 	data := msg[1+i:]
 	s.hungry = true
 	at := slices.IndexFunc(n.asked, func(a *ask) bool { return a.serial == serial })
 	if at < 0 {
 		if serial > n.serial {
-			return false
+			return false, false
 		}
 		// It was on its way when it was not wanted any more.
 		s.stats.Duplicates++
 		s.stats.DuplicateBytes += uint64(len(data))
-		return true
+		return true, false
 	}
 	a := n.asked[at]
 	c := a.c
@@ -290,7 +291,12 @@ func (s *Service) onObject(now clock.Time, n *neighbor, msg []byte) bool {
 	s.stats.Fetched++
 	s.stats.ObjectsIn += uint64(len(data))
 	s.held += len(data)
-	s.emit(Event{Kind: Fetched, Collection: c, Index: a.index, Data: append(s.buffer(len(data)), data...), Link: n.link, Peer: n.Peer})
+	s.large = max(len(msg), s.large-s.large/largeFades)
+	if !own {
+		msg = append(s.buffer(len(data)), data...)
+		data = msg
+	}
+	s.emit(Event{Kind: Fetched, Collection: c, Index: a.index, Data: data, Memory: msg, Link: n.link, Peer: n.Peer})
 	if c.want.Empty() {
 		for _, m := range s.neighbors {
 			if c.told[m.link] {
@@ -298,18 +304,33 @@ func (s *Service) onObject(now clock.Time, n *neighbor, msg []byte) bool {
 			}
 		}
 	}
-	return true
+	return true, true
 }
 
-// spares is how many buffers of objects are kept to be used again.
-const spares = 32
+const (
+	// spares is how many buffers of objects are kept to be used again.
+	spares = 32
+	// largeFades is in how many objects what is known of the largest fades away,
+	// so that one large object does not make all buffers as large.
+	largeFades = 64
+)
 
-// Recycle takes back the data of an event that nobody needs any more. It need
+// Recycle takes back the memory of an event that nobody needs any more. It need
 // not be called, but new memory costs more than all else that is done with it.
-func (s *Service) Recycle(data []byte) {
+func (s *Service) Recycle(memory []byte) {
 	if len(s.spare) < spares {
-		s.spare = append(s.spare, data)
+		s.spare = append(s.spare, memory)
 	}
+}
+
+// Buffer returns a buffer in which a message with an object is put together. One
+// that is too small after all is replaced by who does that.
+func (s *Service) Buffer() []byte {
+	if len(s.spare) > 0 {
+		return s.buffer(0)
+	}
+	const step = 8 << 10 // so that messages of about a size fit in each other's
+	return s.buffer((s.large + step - 1) / step * step)
 }
 
 // buffer returns an empty buffer for n bytes.
@@ -491,6 +512,7 @@ type Event struct {
 	ID         CollectionID
 	Index      uint64
 	Data       []byte
+	Memory     []byte // for Recycle; Data is in it
 	Request    RequestID
 	Link       group.LinkID
 	Peer       group.PeerID // of the neighbor

@@ -141,7 +141,7 @@ type testFlow struct {
 type testMessage struct {
 	data    []byte
 	left    float64
-	receipt bool
+	receipt uint64 // 0 if none is wanted
 }
 
 type testRecv struct {
@@ -331,11 +331,11 @@ func (n *testNode) RejectFlow(now clock.Time, recv group.RecvID) {
 }
 
 func (n *testNode) Send(now clock.Time, flow group.FlowID, msg []byte, deadline clock.Time) {
-	n.queue(flow, msg, false)
+	n.queue(flow, msg, 0)
 }
 
-func (n *testNode) SendReceipt(now clock.Time, flow group.FlowID, msg []byte) {
-	n.queue(flow, msg, true)
+func (n *testNode) SendReceipt(now clock.Time, flow group.FlowID, head, body []byte, number uint64) {
+	n.queue(flow, slices.Concat(head, body), number)
 }
 
 func (n *testNode) Hold(now clock.Time, link group.LinkID) {}
@@ -348,7 +348,7 @@ func (n *testNode) RTT(link group.LinkID) time.Duration { return 2 * n.w.delay }
 // file, all of one size, and everything else counts as nothing.
 const weight = 64 << 10
 
-func (n *testNode) queue(flow group.FlowID, msg []byte, receipt bool) {
+func (n *testNode) queue(flow group.FlowID, msg []byte, receipt uint64) {
 	f := n.flows[flow-1]
 	m := testMessage{data: slices.Clone(msg), receipt: receipt}
 	if !f.bulk || n.uplink == 0 {
@@ -421,12 +421,16 @@ func (n *testNode) deliver(f *testFlow, m testMessage) {
 		if far.dead || !far.links[f.link.farID-1].up || far.recvs[f.recv-1].dead {
 			return
 		}
-		far.svc.Message(n.w.now, f.recv, m.data)
+		if m.receipt%2 == 1 { // as if it had come in several fragments
+			far.svc.Gathered(n.w.now, f.recv, append(far.svc.Buffer()[:0], m.data...))
+		} else {
+			far.svc.Message(n.w.now, f.recv, m.data)
+		}
 		far.turn()
-		if m.receipt {
+		if m.receipt != 0 {
 			n.w.after(n.w.delay, func() {
 				if !n.dead && f.link.up {
-					n.svc.Receipt(n.w.now, f.id)
+					n.svc.Receipt(n.w.now, f.id, m.receipt)
 					n.turn()
 				}
 			})

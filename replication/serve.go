@@ -33,7 +33,7 @@ type request struct {
 type serving struct {
 	waiting []*request // not handed to the application yet
 	open    []*request // handed to it
-	sending int        // objects that have been sent and have not arrived
+	sending []shipment // objects that have been sent and have not arrived
 
 	wants     bool   // it is keen on something
 	granted   uint64 // serial up to which it may ask
@@ -49,9 +49,15 @@ type serving struct {
 	arrived int
 }
 
+// shipment is an object on its way to a neighbor.
+type shipment struct {
+	number uint64
+	done   func() // nil if nobody waits for it
+}
+
 // busy reports whether a neighbor takes up a slot.
 func (n *neighbor) busy() bool {
-	return n.granted > n.used || len(n.waiting)+len(n.open)+n.sending > 0
+	return n.granted > n.used || len(n.waiting)+len(n.open)+len(n.sending) > 0
 }
 
 // hinted is an object that a neighbor was told to ask for.
@@ -459,6 +465,13 @@ func (s *Service) sendCredit(now clock.Time) {
 
 // Answer sends an object that was requested. It is copied.
 func (s *Service) Answer(now clock.Time, id RequestID, data []byte) error {
+	return s.AnswerShared(now, id, slices.Clone(data), nil)
+}
+
+// AnswerShared is Answer for data that is not copied: nobody may change it
+// until done is called, from within a later call, or for good if that does not
+// happen because the neighbor has gone. With an error done is not called.
+func (s *Service) AnswerShared(now clock.Time, id RequestID, data []byte, done func()) error {
 	if len(data) > s.cfg.MaxObject {
 		return ErrTooLarge
 	}
@@ -477,13 +490,13 @@ func (s *Service) Answer(now clock.Time, id RequestID, data []byte) error {
 		s.byFlow[n.objects] = n
 	}
 	s.flows.Hold(now, n.link)
-	n.sending++
+	s.shipped++
+	n.sending = append(n.sending, shipment{s.shipped, done})
 	s.stats.Sent++
 	s.stats.ObjectsOut += uint64(len(data))
-	b := element.AppendVLU(append(s.scratch[:0], msgObject), r.serial)
-	b = append(b, data...)
-	s.scratch = b[:0]
-	s.flows.SendReceipt(now, n.objects, b)
+	head := element.AppendVLU(append(s.scratch[:0], msgObject), r.serial)
+	s.scratch = head[:0]
+	s.flows.SendReceipt(now, n.objects, head, data, s.shipped)
 	return nil
 }
 
@@ -512,10 +525,19 @@ func (s *Service) close(id RequestID) *request {
 	return r
 }
 
-// Receipt tells that an object has arrived, or will not.
-func (s *Service) Receipt(now clock.Time, flow group.FlowID) {
-	if n := s.byFlow[flow]; n != nil && n.sending > 0 {
-		n.sending--
+// Receipt tells that an object has arrived, or will not, by the number that it
+// was sent with.
+func (s *Service) Receipt(now clock.Time, flow group.FlowID, number uint64) {
+	n := s.byFlow[flow]
+	if n == nil {
+		return
+	}
+	if i := slices.IndexFunc(n.sending, func(x shipment) bool { return x.number == number }); i >= 0 {
+		done := n.sending[i].done
+		n.sending = slices.Delete(n.sending, i, i+1)
+		if done != nil {
+			done()
+		}
 		s.hungry = true
 		s.pace.arrived(now, s.flows.RTT(n.link))
 		n.arrived++

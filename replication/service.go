@@ -36,9 +36,11 @@ type Service struct {
 	held   int // bytes of objects in events
 	due    int // and of those that were asked for
 	spare  [][]byte
+	large  int // bytes of the largest message with an object, of late
 
 	requests    map[RequestID]*request
 	lastRequest RequestID
+	shipped     uint64 // number of the last object that was sent
 	up, down    *Allowance
 
 	turns  uint64 // of giving credit
@@ -214,17 +216,29 @@ func (s *Service) ban(now clock.Time, n *neighbor) {
 
 // Message delivers a message on a flow that was accepted. msg is not kept.
 func (s *Service) Message(now clock.Time, recv group.RecvID, msg []byte) {
+	s.message(now, recv, msg, false)
+}
+
+// Gathered is Message for one in a buffer of Buffer's, which is the Service's again.
+func (s *Service) Gathered(now clock.Time, recv group.RecvID, msg []byte) {
+	if !s.message(now, recv, msg, true) {
+		s.Recycle(msg)
+	}
+}
+
+// message reports whether msg is kept, which it may be if it is the Service's own.
+func (s *Service) message(now clock.Time, recv group.RecvID, msg []byte, own bool) (kept bool) {
 	in, ok := s.byRecv[recv]
 	if !ok || in.n.banned > now {
 		s.stats.Refused.Unasked++
-		return
+		return false
 	}
 	n := in.n
 	switch {
 	case len(msg) == 0:
 		ok = false
 	case in.objects:
-		ok = s.onObject(now, n, msg)
+		ok, kept = s.onObject(now, n, msg, own)
 	default:
 		s.stats.ControlIn += uint64(len(msg))
 		ok = s.onControl(now, n, msg)
@@ -235,6 +249,7 @@ func (s *Service) Message(now clock.Time, recv group.RecvID, msg []byte) {
 			s.ban(now, n)
 		}
 	}
+	return kept
 }
 
 func (s *Service) onControl(now clock.Time, n *neighbor, msg []byte) bool {

@@ -18,6 +18,8 @@ type happening struct {
 	far  *Member
 	boot *boot
 	data []byte
+
+	number uint64 // of a receipt
 }
 
 type happeningKind uint8
@@ -78,7 +80,7 @@ func (w *Messages) happen(h *happening) {
 		w.refused(h.flow)
 	case flowReceipt:
 		if n := h.flow.from.owner; !n.stopped && h.flow.from.up {
-			n.Group.Receipt(w.now, h.flow.id)
+			n.Group.Receipt(w.now, h.flow.id, h.number)
 			w.turn(n)
 		}
 	case bootAgain:

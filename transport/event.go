@@ -34,7 +34,8 @@ const (
 	FlowOpen
 
 	// Message: Data came in on Recv. Skipped is set if Recv is ordered and the
-	// far end gave up messages between this one and the one before.
+	// far end gave up messages between this one and the one before; Own if
+	// Data is a buffer of the owner's (RecvFlow.Gather).
 	Message
 
 	// FlowDone: the far end closed Recv and everything was delivered.
@@ -54,12 +55,13 @@ const (
 )
 
 // Event is one thing that happened. It is a value; Data alone points into the
-// endpoint, and is valid until the next HandleDatagram, FinishWork, or Advance.
+// endpoint unless Own is set, and is valid until the next HandleArrival, FinishWork, or Advance.
 // Calls of handles leave it alone.
 type Event struct {
 	Kind      EventKind
 	Skipped   bool
 	Delivered bool
+	Own       bool
 	Session   *Session
 	Recv      *RecvFlow
 	Send      *SendFlow

@@ -3,11 +3,13 @@ package transport
 import "rtmfp/transport/wire"
 
 // part is an entry of a RECV_BUFFER (RFC 7016 §3.6.3): a fragment that waits
-// for others.
+// for others, or several of one message that were put together.
 type part struct {
-	seq   uint64
+	seq   uint64 // of its first fragment
+	last  uint64 // and its last
 	data  []byte
 	place wire.Flags
+	own   bool // data is a buffer of RecvFlow.Gather's
 }
 
 // recvBuffer is the RECV_BUFFER of a flow, by rising sequence number.
@@ -17,8 +19,9 @@ type recvBuffer struct {
 }
 
 type partList struct {
-	parts []part
-	head  int // parts before it are gone
+	parts     []part
+	head      int  // parts before it are gone
+	gathering bool // one of them is in an own buffer
 }
 
 func (b *recvBuffer) empty() bool    { return b.n() == 0 }
@@ -99,11 +102,11 @@ func (f *RecvFlow) deliverDirect(u wire.UserData) {
 	ev := &f.s.e.events
 	start := ev.begin()
 	ev.bytes = append(ev.bytes, u.Data...)
-	f.hand(ev.end(start), u.Sequence, u.Sequence)
+	f.hand(ev.end(start), false, u.Sequence, u.Sequence)
 }
 
 // hand queues the event of a message that spans first to last.
-func (f *RecvFlow) hand(data []byte, first, last uint64) {
+func (f *RecvFlow) hand(data []byte, own bool, first, last uint64) {
 	skipped := false
 	if f.ordered {
 		skipped = first != f.last+1
@@ -114,7 +117,7 @@ func (f *RecvFlow) hand(data []byte, first, last uint64) {
 	}
 	f.stats.Messages++
 	f.stats.Bytes += uint64(len(data))
-	f.s.e.emit(Event{Kind: Message, Session: f.s, Recv: f, Data: data, Skipped: skipped})
+	f.s.e.emit(Event{Kind: Message, Session: f.s, Recv: f, Data: data, Own: own, Skipped: skipped})
 }
 
 // room reports whether the window holds the fragment. A flow that is held still
@@ -145,29 +148,81 @@ func (s *Session) hold(n int) {
 
 // keep puts a copy of the fragment in the buffer.
 func (f *RecvFlow) keep(u wire.UserData) {
-	s := f.s
-	data := s.e.pool.block(len(u.Data), s.e.cfg.MaxMTU)
-	copy(data, u.Data)
-	f.buffer.insert(part{seq: u.Sequence, data: data, place: u.Flags.Fragment()})
-	s.hold(len(data) + fragOverhead)
+	s, before := f.s, f.buffer.bytes
+	if f.gather == nil || !f.gathered(u) {
+		data := s.e.pool.block(len(u.Data), s.e.cfg.MaxMTU)
+		copy(data, u.Data)
+		f.buffer.insert(part{seq: u.Sequence, last: u.Sequence, data: data, place: u.Flags.Fragment()})
+	}
+	s.hold(f.buffer.bytes - before)
+}
+
+// gathered puts a fragment in an own buffer if its message has one or is the
+// one to have it, and behind it what waited for it. One message at a time has
+// such a buffer, which may be much larger than what is in it.
+func (f *RecvFlow) gathered(u wire.UserData) bool {
+	b := &f.buffer
+	i := b.find(u.Sequence)
+	switch place := u.Flags.Fragment(); {
+	case place == wire.FragmentBegin && (b.partList == nil || !b.gathering):
+		b.insert(part{seq: u.Sequence, last: u.Sequence, data: append(f.gather()[:0], u.Data...), place: place, own: true})
+		b.gathering = true
+	case place != wire.FragmentBegin && place != wire.FragmentWhole && i > 0 && b.at(i-1).continued(u.Sequence):
+		i--
+		b.bytes += len(u.Data)
+		b.at(i).extend(u.Data, u.Sequence, place)
+	default:
+		return false
+	}
+	for i+1 < b.n() {
+		p, next := b.at(i), b.at(i+1)
+		if !p.continued(next.seq) || next.place == wire.FragmentBegin || next.place == wire.FragmentWhole {
+			break
+		}
+		p.extend(next.data, next.last, next.place)
+		b.bytes += len(next.data)
+		f.s.freePart(next)
+		b.cut(i+1, i+2)
+	}
+	return true
+}
+
+// continued reports whether p is a message in an own buffer that goes on with
+// the fragment seq.
+func (p *part) continued(seq uint64) bool {
+	return p.own && p.place == wire.FragmentBegin && p.last+1 == seq
+}
+
+// extend appends the next fragment, or fragments, of the message.
+func (p *part) extend(data []byte, last uint64, place wire.Flags) {
+	p.data = append(p.data, data...)
+	p.last = last
+	if place == wire.FragmentEnd {
+		p.place = wire.FragmentWhole
+	}
 }
 
 // take removes parts i to j from the buffer, handing them to the owner as one
 // message if whole is set.
 func (f *RecvFlow) take(i, j int, whole bool) {
 	s := f.s
-	if whole {
+	if p := f.buffer.at(i); whole && p.own { // all of it, or its rest would be behind it in its buffer
+		f.hand(p.data, true, p.seq, p.last)
+	} else if whole {
 		ev := &s.e.events
 		start := ev.begin()
 		for k := i; k < j; k++ {
 			ev.bytes = append(ev.bytes, f.buffer.at(k).data...)
 		}
-		f.hand(ev.end(start), f.buffer.at(i).seq, f.buffer.at(j-1).seq)
+		f.hand(ev.end(start), false, p.seq, f.buffer.at(j-1).last)
 	} else if !f.ordered {
 		f.stats.Abandoned++
 	}
 	before := f.buffer.bytes
 	for k := i; k < j; k++ {
+		if f.buffer.at(k).own {
+			f.buffer.gathering = false
+		}
 		s.freePart(f.buffer.at(k))
 	}
 	f.buffer.cut(i, j)
@@ -176,7 +231,11 @@ func (f *RecvFlow) take(i, j int, whole bool) {
 
 // freePart returns the bytes of a part to the pool. The slice stays in the part
 // for its length.
-func (s *Session) freePart(p *part) { s.e.pool.free(p.data, s.e.cfg.MaxMTU) }
+func (s *Session) freePart(p *part) {
+	if !p.own {
+		s.e.pool.free(p.data, s.e.cfg.MaxMTU)
+	}
+}
 
 // segment returns the end of the run of parts from i on that belong to one
 // message, and whether they are all of it.
@@ -196,7 +255,7 @@ func (f *RecvFlow) segment(i int) (end int, whole bool) {
 			return end + 1, false
 		}
 		next := b.at(end + 1)
-		if next.seq != p.seq+1 || next.place == wire.FragmentBegin || next.place == wire.FragmentWhole {
+		if next.seq != p.last+1 || next.place == wire.FragmentBegin || next.place == wire.FragmentWhole {
 			return end + 1, false
 		}
 	}
@@ -217,12 +276,12 @@ func (f *RecvFlow) deliver() {
 		end, whole := f.segment(i)
 		last := f.buffer.at(end - 1)
 		switch {
-		case whole && (!f.ordered || last.seq <= upTo):
+		case whole && (!f.ordered || last.last <= upTo):
 			f.take(i, end, true)
 		case first.seq <= upTo && first.place != wire.FragmentBegin,
 			// "The sequence number of the segment's last fragment is less than
 			// the CSN", or its end is there and its beginning is not.
-			last.seq < upTo:
+			last.last < upTo:
 			f.take(i, end, false)
 		case f.ordered:
 			f.checkDone()

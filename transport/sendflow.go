@@ -46,6 +46,9 @@ type SendOptions struct {
 	Deadline clock.Time
 	// Receipt, if it is not 0, asks for a Receipt event with this number.
 	Receipt uint64
+	// Shared is the end of the message, which is not copied: nobody may change
+	// it before the Receipt event, or the end of the flow.
+	Shared []byte
 }
 
 // SendFlow is a flow of messages to the far end. It belongs to its session's
@@ -101,6 +104,7 @@ type fragment struct {
 	resent        bool
 	abandoned     bool
 	sentAbandoned bool
+	shared        bool // data is a part of SendOptions.Shared
 }
 
 // message is a queued message, until all its fragments are out of the queue.
@@ -159,21 +163,22 @@ func (f *SendFlow) Buffered() int { return int(f.buffered) }
 // Stats returns the flow's counters.
 func (f *SendFlow) Stats() FlowStats { return f.stats }
 
-// Send queues a copy of msg. It returns ErrFull if it does not fit in
+// Send queues a copy of msg, and o.Shared behind it. It returns ErrFull if it does not fit in
 // Config.SendBuffer, ErrTooLong if it is over Config.MaxMessage, ErrRejected or
 // ErrClosed if the flow takes nothing any more. Messages may be queued before
 // the session is open.
 func (f *SendFlow) Send(now clock.Time, msg []byte, o SendOptions) error {
 	e := f.s.e
 	e.input(now)
+	size := len(msg) + len(o.Shared)
 	switch {
 	case f.exception:
 		return ErrRejected
 	case f.state != sendOpen:
 		return ErrClosed
-	case len(msg) > e.cfg.MaxMessage:
+	case size > e.cfg.MaxMessage:
 		return ErrTooLong
-	case int(f.buffered)+len(msg)+fragOverhead > f.s.sendBuffer():
+	case int(f.buffered)+size+fragOverhead > f.s.sendBuffer():
 		return ErrFull
 	case o.Deadline != 0 && o.Deadline != clock.Never && e.cfg.Rare.Hit(rare.SendFull):
 		return ErrFull
@@ -183,39 +188,46 @@ func (f *SendFlow) Send(now clock.Time, msg []byte, o SendOptions) error {
 	}
 	m := e.pool.message()
 	m.deadline, m.receipt, m.first = o.Deadline, o.Receipt, f.nextSN
-	for rest := msg; ; {
+	for rest := size; ; {
 		// "Each fragment MUST be small enough so that, if assembled into a
 		// packet … with a maximum-size common header, User Data chunk header,
 		// and, if not empty, this flow's STARTUP_OPTIONS, the packet will not
 		// exceed the path MTU." (RFC 7016 §3.6.2.2)
-		n := min(len(rest), f.fragmentSize())
+		n := min(rest, f.fragmentSize())
 		fr := e.pool.fragment()
 		fr.flow, fr.msg, fr.seq = f, m, f.nextSN
-		fr.data = e.pool.block(n, e.cfg.MaxMTU)
-		copy(fr.data, rest)
-		rest = rest[n:]
+		if len(msg) == 0 && n > 0 {
+			fr.data, fr.shared, o.Shared = o.Shared[:n], true, o.Shared[n:]
+		} else {
+			fr.data = e.pool.block(n, e.cfg.MaxMTU)
+			k := copy(fr.data, msg)
+			msg = msg[k:]
+			k = copy(fr.data[k:], o.Shared)
+			o.Shared = o.Shared[k:]
+		}
+		rest -= n
 		switch {
-		case m.count == 0 && len(rest) == 0:
+		case m.count == 0 && rest == 0:
 			fr.place = wire.FragmentWhole
 		case m.count == 0:
 			fr.place = wire.FragmentBegin
-		case len(rest) == 0:
+		case rest == 0:
 			fr.place = wire.FragmentEnd
 		default:
 			fr.place = wire.FragmentMiddle
 		}
 		f.enqueue(fr)
 		m.count++
-		if len(rest) == 0 {
+		if rest == 0 {
 			break
 		}
 	}
 	m.left = m.count
 	f.messages.push(m)
-	f.queued += int32(len(msg))
-	f.buffered += int32(len(msg) + fragOverhead)
+	f.queued += int32(size)
+	f.buffered += int32(size + fragOverhead)
 	f.stats.Messages++
-	f.stats.Bytes += uint64(len(msg))
+	f.stats.Bytes += uint64(size)
 	if o.Deadline < f.expiry {
 		f.expiry = o.Deadline
 		f.s.armFlows(o.Deadline)
@@ -341,8 +353,7 @@ func (f *SendFlow) abandon(m *message) {
 		} else if !fr.inFlight {
 			f.lost--
 		}
-		e.pool.free(fr.data, e.cfg.MaxMTU)
-		fr.data = nil
+		fr.freeData()
 	}
 	if m.receipt != 0 {
 		e.emit(Event{Kind: Receipt, Session: f.s, Send: f, Receipt: m.receipt})
@@ -367,6 +378,14 @@ func (f *SendFlow) expire(now clock.Time) {
 	}
 }
 
+// freeData lets go of the fragment's data.
+func (fr *fragment) freeData() {
+	if e := fr.flow.s.e; !fr.shared {
+		e.pool.free(fr.data, e.cfg.MaxMTU)
+	}
+	fr.data = nil
+}
+
 // remove takes an entry out of the SEND_QUEUE, because it is acknowledged or
 // was trimmed, and frees it.
 func (f *SendFlow) remove(fr *fragment) {
@@ -378,8 +397,7 @@ func (f *SendFlow) remove(fr *fragment) {
 	}
 	if fr.data != nil {
 		f.buffered -= int32(len(fr.data))
-		e.pool.free(fr.data, e.cfg.MaxMTU)
-		fr.data = nil
+		fr.freeData()
 	}
 	if m := fr.msg; m != nil {
 		if m.left--; m.left == 0 {
