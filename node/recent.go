@@ -39,8 +39,10 @@ type recentKey struct {
 	index uint64
 }
 
-// recentBytes bounds the messages that are kept.
-const recentBytes = 8 << 20
+// recentBytes bounds the messages that are kept. More of them would be asked
+// for, but that is no gain: memory that was not used for so long costs as much
+// as reading the block again.
+const recentBytes = 1 << 20
 
 // add keeps a block, in place of the oldest, unless it is there.
 func (r *recentBlocks) add(id replication.CollectionID, index uint64, b *block) {

@@ -140,6 +140,7 @@ type testFlow struct {
 
 type testMessage struct {
 	data    []byte
+	body    []byte // behind it, lent
 	left    float64
 	receipt uint64 // 0 if none is wanted
 }
@@ -276,7 +277,13 @@ func (n *testNode) handle(ev Event) {
 		if n.bad {
 			data[objectSize-1]++
 		}
-		must(n.w.t, n.svc.Answer(now, ev.Request, data))
+		must(n.w.t, n.svc.AnswerShared(now, ev.Request, data, func() {
+			if data == nil {
+				n.w.t.Errorf("node %d was given object %d back twice", n.no, ev.Index)
+			}
+			clear(data)
+			data = nil
+		}))
 	case Fetched:
 		if !slices.Equal(ev.Data, object(ev.Index, objectSize)) {
 			n.wrong++
@@ -292,6 +299,10 @@ func (n *testNode) handle(ev Event) {
 		must(n.w.t, ev.Collection.AddHave(now, Range{ev.Index, ev.Index + 1}))
 		if ev.Collection.Want() == 0 {
 			n.finished = now
+		}
+		if n.onGot == nil { // who may keep it
+			clear(ev.Memory[:cap(ev.Memory)])
+			n.svc.Recycle(ev.Memory)
 		}
 	}
 }
@@ -331,11 +342,11 @@ func (n *testNode) RejectFlow(now clock.Time, recv group.RecvID) {
 }
 
 func (n *testNode) Send(now clock.Time, flow group.FlowID, msg []byte, deadline clock.Time) {
-	n.queue(flow, msg, 0)
+	n.queue(flow, testMessage{data: slices.Clone(msg)})
 }
 
 func (n *testNode) SendReceipt(now clock.Time, flow group.FlowID, head, body []byte, number uint64) {
-	n.queue(flow, slices.Concat(head, body), number)
+	n.queue(flow, testMessage{data: slices.Clone(head), body: body, receipt: number})
 }
 
 func (n *testNode) Hold(now clock.Time, link group.LinkID) {}
@@ -348,9 +359,8 @@ func (n *testNode) RTT(link group.LinkID) time.Duration { return 2 * n.w.delay }
 // file, all of one size, and everything else counts as nothing.
 const weight = 64 << 10
 
-func (n *testNode) queue(flow group.FlowID, msg []byte, receipt uint64) {
+func (n *testNode) queue(flow group.FlowID, m testMessage) {
 	f := n.flows[flow-1]
-	m := testMessage{data: slices.Clone(msg), receipt: receipt}
 	if !f.bulk || n.uplink == 0 {
 		n.deliver(f, m)
 		return
@@ -422,9 +432,9 @@ func (n *testNode) deliver(f *testFlow, m testMessage) {
 			return
 		}
 		if m.receipt%2 == 1 { // as if it had come in several fragments
-			far.svc.Gathered(n.w.now, f.recv, append(far.svc.Buffer()[:0], m.data...))
+			far.svc.Gathered(n.w.now, f.recv, append(append(far.svc.Buffer()[:0], m.data...), m.body...))
 		} else {
-			far.svc.Message(n.w.now, f.recv, m.data)
+			far.svc.Message(n.w.now, f.recv, slices.Concat(m.data, m.body))
 		}
 		far.turn()
 		if m.receipt != 0 {

@@ -70,7 +70,7 @@ type Config struct {
 	MaxMTU int
 
 	// LoopbackMTU is the same for paths to loopback addresses, which no network
-	// bounds. Up to 9000, which is less than they carry; default: MaxMTU.
+	// bounds. Up to 32000, which is less than they carry; default: MaxMTU.
 	LoopbackMTU int
 
 	// MaxSessions bounds sessions in any state. Default 16384.
@@ -210,7 +210,7 @@ func (c *Config) limits() []limit {
 	return []limit{
 		{&c.MTU, defaultMTU, 576, 9000, "MTU"},
 		{&c.MaxMTU, defaultMaxMTU, 0, 9000, "MaxMTU"},
-		{&c.LoopbackMTU, 0, 0, 9000, "LoopbackMTU"},
+		{&c.LoopbackMTU, 0, 0, jumboBlock, "LoopbackMTU"},
 		{&c.MaxSessions, 16384, 1, maxSlots, "MaxSessions"},
 		{&c.MaxOpening, 1024, 1, maxSlots, "MaxOpening"},
 		{&c.MaxOpeningPerPrefix, 512, 1, maxSlots, "MaxOpeningPerPrefix"},

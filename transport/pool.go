@@ -34,7 +34,7 @@ const (
 	blockClasses = 4
 	smallBlock   = 128
 	middleBlock  = 512
-	jumboBlock   = 9000
+	jumboBlock   = 32000
 
 	// Kinds of what the pool holds: a class of blocks, or one of these.
 	kindFragment = blockClasses

@@ -37,7 +37,7 @@ type RecvFlow struct {
 	nextAck  *RecvFlow   // in the session's queue of flows to be acknowledged
 	window   recvWindow
 
-	gather    func() []byte // makes the buffers of messages in several fragments, nil if the endpoint's are used
+	gather func() []byte // makes the buffers of messages in several fragments, nil if the endpoint's are used
 
 	state     recvState
 	ordered   bool
