@@ -48,7 +48,7 @@ var inTransport = []Mistake{
 		Name: "middle-fragment-not-missed",
 		Why:  "a message is handed over though a fragment in its middle has not come",
 		File: "transport/reassembly.go",
-		Old:  "next.seq != p.seq+1 || next.place",
+		Old:  "next.seq != p.last+1 || next.place",
 		New:  "next.place",
 	},
 	{
