@@ -119,7 +119,7 @@ func (s *Service) sign(d *description, grant []byte, nonce [nonceSize]byte) {
 // vouched checks the signature of a description.
 func (s *Service) vouched(d *description) bool {
 	a := d.author
-	if s.cfg.Keys == nil || d.key != streamKey(&a.nonce, a.certificate) {
+	if d.key != streamKey(&a.nonce, a.certificate) {
 		return false
 	}
 	a.peer, a.verify = s.cfg.Keys.Author(a.certificate)
@@ -145,6 +145,9 @@ func (st *stream) signed() bool { return st.desc.author != nil }
 // neighbor sent.
 func (s *Service) admits(now clock.Time, n *neighbor, d *description) bool {
 	st := s.byKey[d.key]
+	if s.cfg.Keys == nil {
+		d.author = nil // as old peers pass over it
+	}
 	switch {
 	case d.author == nil:
 		// An old neighbor that carries a signed stream leaves out what it does not know.
@@ -161,9 +164,7 @@ func (s *Service) admits(now clock.Time, n *neighbor, d *description) bool {
 		return false
 	case !s.vouched(d):
 		s.counters.Forged++
-		if s.cfg.Keys != nil {
-			s.ban(now, n)
-		}
+		s.ban(now, n)
 		return false
 	case !s.permitted(now, d.author):
 		s.counters.Unpermitted++
@@ -213,6 +214,7 @@ func (st *stream) watchPermission(now clock.Time) {
 	st.mayAt = now.Add(idleTick)
 	if !st.s.permitted(now, st.desc.author) {
 		st.s.counters.Unpermitted++
+		st.denied = true
 		st.end(now, st.frontier)
 	}
 }

@@ -20,7 +20,7 @@ type Config struct {
 	GroupID [32]byte
 
 	// Keys signs the streams of this node and checks what others signed. nil:
-	// it knows no signatures, and takes signed streams for what it can't use.
+	// it knows no signatures, as old peers, to which all streams are unsigned.
 	Keys Keys
 
 	// MayPublish tells whether the publisher of a signed stream may publish, given

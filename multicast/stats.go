@@ -10,8 +10,9 @@ import (
 // the node began to carry the stream. The words are those of Adobe's
 // NetStreamMulticastInfo where it has them.
 type StreamStats struct {
-	Name string
-	Key  Key
+	Name   string
+	Key    Key
+	Signed bool
 
 	StreamCounts
 
@@ -128,7 +129,7 @@ func (s *Service) Streams() []StreamStats {
 }
 
 func (st *stream) snapshot() StreamStats {
-	v := StreamStats{Name: st.desc.name, Key: st.desc.key, StreamCounts: st.stats}
+	v := StreamStats{Name: st.desc.name, Key: st.desc.key, Signed: st.signed(), StreamCounts: st.stats}
 	v.Held, v.HeldBytes, v.Missing = st.win.count, st.win.bytes, len(st.missing)
 	if !st.win.empty() {
 		v.Newest = st.win.top

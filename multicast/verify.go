@@ -23,6 +23,7 @@ type verifying struct {
 	epoch     uint64     // that
 	ending    []byte     // the publisher's signature under the end
 	mayAt     clock.Time // when to look again whether the publisher may publish
+	denied    bool       // it may not any more
 }
 
 // openRun is a run whose digest was verified and is in the window.
@@ -65,6 +66,9 @@ const (
 
 // onSigned takes a fragment of a signed stream.
 func (st *stream) onSigned(now clock.Time, p *peer, f *fragment, msg []byte) {
+	if st.denied {
+		return
+	}
 	if st.win.has(f.id) {
 		if !bytes.Equal(st.win.get(f.id), msg) {
 			st.blame(now, p, &st.s.counters.Altered)

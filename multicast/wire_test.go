@@ -152,6 +152,10 @@ func FuzzMessages(f *testing.F) {
 	} {
 		f.Add(unhex(f, s))
 	}
+	d, _ := signedDescription("cam", 3, []byte("grant"))
+	f.Add(appendDescription(nil, &d))
+	f.Add(append(appendDigest(nil, 300, digestKey, 7, make([]fragmentHash, 2)), make([]byte, SignatureSize)...))
+	f.Add(appendEnd(nil, msgEnd, 300, make([]byte, SignatureSize)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if d, ok := consumeDescription(b); ok {
 			again := appendDescription(nil, &d)

@@ -125,6 +125,8 @@ func (g *Group) Stats() GroupStats {
 func (g *GroupCore) refusals() Refusals {
 	s := g.group.Stats()
 	r := Refusals{Proofs: s.ProofsFailed, Joins: s.JoinsRefused, Evicted: s.EvictedRefused, Revocations: s.RevokesRefused}
+	m := g.streams.Counters()
+	r.Streams = StreamRefusals{Forged: m.Forged, Altered: m.Altered, Unsigned: m.Unsigned, Unpermitted: m.Unpermitted, CutOff: m.Bans}
 	if g.posts != nil {
 		p := g.posts.Stats().Refused
 		r.Forged, r.Unauthorized, r.Untimely = p.BadSignature, p.Unauthorized, p.Old+p.Future

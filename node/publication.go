@@ -97,6 +97,9 @@ func streamStats(m multicast.StreamStats) StreamStats {
 		UploadBytes:   m.BytesSent + m.ControlBytesSent,
 		DownloadBytes: m.BytesReceived + m.ControlBytesReceived,
 		UploadPayload: m.BytesSent,
+
+		Signed:         m.Signed,
+		SignatureBytes: m.DigestBytes,
 	}
 	for i, from := range m.Slices {
 		to := &s.Slices[i]

@@ -49,6 +49,17 @@ type Refusals struct {
 	Untimely     uint64 `json:"untimely"`     // posts from too long ago, or from the future
 	Malformed    uint64 `json:"malformed"`    // posts that are none
 	Flooding     uint64 `json:"flooding"`     // posts of authors that post too much
+
+	Streams StreamRefusals `json:"streams"`
+}
+
+// StreamRefusals are those of live streams.
+type StreamRefusals struct {
+	Forged      uint64 `json:"forged"`      // descriptions, signatures under fragments, and ends that the publisher did not sign
+	Altered     uint64 `json:"altered"`     // fragments that are not what was signed
+	Unsigned    uint64 `json:"unsigned"`    // streams without signatures, where they are not admitted
+	Unpermitted uint64 `json:"unpermitted"` // streams whose publisher has no grant that is good now
+	CutOff      uint64 `json:"cut_off"`     // neighbors that were cut off from streams for what they sent
 }
 
 // Bytes are those of messages, without what the transport adds.
@@ -105,6 +116,9 @@ type StreamStats struct {
 	UploadBytes   uint64 // stream payload and control sent to neighbors
 	DownloadBytes uint64 // stream payload and control received from them
 	UploadPayload uint64 // fragments sent to neighbors, payload bytes
+
+	Signed         bool   // by the publisher, and verified here before it is passed on or played
+	SignatureBytes uint64 // of hashes and signatures among what was received or published, first copies
 
 	Slices [Slices]Slice
 }

@@ -22,6 +22,8 @@ type streamReport struct {
 	Pulled        uint64      `json:"pulled"`
 	DelayMS       delayReport `json:"delay_ms"`
 	Neighbors     int         `json:"neighbors"`
+	Signed        bool        `json:"signed"`
+	Signatures    uint64      `json:"signature_bytes"`
 	UploadBytes   uint64      `json:"upload_bytes"`
 	DownloadBytes uint64      `json:"download_bytes"`
 	Messages      uint64      `json:"messages"` // messages played, in order
@@ -51,6 +53,8 @@ func reportOf(name string, started time.Time, s node.StreamStats) streamReport {
 		Pulled:        s.Pulled,
 		DelayMS:       delayReport{millis(s.Delay.P50), millis(s.Delay.P95), millis(s.Delay.P99), millis(s.Delay.Max)},
 		Neighbors:     s.Neighbors,
+		Signed:        s.Signed,
+		Signatures:    s.SignatureBytes,
 		UploadBytes:   s.UploadBytes,
 		DownloadBytes: s.DownloadBytes,
 		Messages:      s.Messages,

@@ -13,7 +13,8 @@ import (
 type lies struct {
 	shown  int             // false bytes that a player was given
 	cutOff []time.Duration // from the first false fragment that one sent to another until that one cut it off
-	wrong  int             // honest members that were cut off
+	caught map[[2]group.PeerID]bool
+	wrong  int // honest members that were cut off
 }
 
 // Pollute has a share of the viewers send on every fragment altered from now on;
@@ -23,6 +24,7 @@ type lies struct {
 func (a *Audience) Pollute(share float64) {
 	rng := rand.New(rand.NewPCG(a.cfg.Seed, 0x706f6c6c))
 	viewers := a.Viewers()
+	a.lies.caught = map[[2]group.PeerID]bool{}
 	for no, i := range rng.Perm(len(viewers))[:int(share*float64(len(viewers)))] {
 		m := viewers[i]
 		m.polluted = map[group.PeerID]clock.Time{}
@@ -52,20 +54,21 @@ func (a *Audience) banned(by *Member, peer group.PeerID) {
 			a.lies.wrong++
 			return
 		}
+		a.lies.caught[[2]group.PeerID{m.Peer, by.Peer}] = true
 		a.lies.cutOff = append(a.lies.cutOff, a.world.now().Sub(at))
 	}
 }
 
 // trusted returns how many members were sent something false longer than a
-// time ago by one that they have not cut off, and could have.
+// time ago by one that they have not cut off.
 func (a *Audience) trusted(d time.Duration) int {
 	n := 0
 	for _, m := range a.Viewers() {
-		for _, at := range m.polluted { // order-free: a sum
-			if a.world.now().Sub(at) > d {
+		for to, at := range m.polluted { // order-free: a sum
+			if a.world.now().Sub(at) > d && !a.lies.caught[[2]group.PeerID{m.Peer, to}] {
 				n++
 			}
 		}
 	}
-	return n - len(a.lies.cutOff)
+	return n
 }

@@ -39,6 +39,8 @@ type figures struct {
 	DelayMS    struct {
 		P50, P95, P99, Max float64
 	} `json:"delay_ms"`
+	Signed        bool   `json:"signed"`
+	Signatures    uint64 `json:"signature_bytes"`
 	Neighbors     int    `json:"neighbors"`
 	Messages      uint64 `json:"messages"`
 	Bytes         uint64 `json:"bytes"`
@@ -229,6 +231,9 @@ func (s *swarm) report(t *testing.T, src []byte, sent map[uint16]int64) ([]figur
 		var f figures
 		readJSON(t, v.json, &f)
 		all = append(all, f)
+		if share := float64(f.Signatures) / float64(f.Bytes+f.Signatures); !f.Signed || share > 0.035 {
+			t.Errorf("%s: signed: %v, %.4f of the bytes are signatures", v.name, f.Signed, share)
+		}
 		fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%d\t%d\t%d\t%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t\n", v.name, f.startup(),
 			35*float64(at)/float64(len(src)), f.Fragments, f.Lost, f.Duplicates, f.Pushed, f.Pulled,
 			f.DelayMS.P50, f.DelayMS.P95, f.DelayMS.P99, f.DelayMS.Max, f.Neighbors, sent[v.port]/1000)
