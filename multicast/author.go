@@ -144,6 +144,10 @@ func (st *stream) signed() bool { return st.desc.author != nil }
 // admits reports whether a stream may be carried by its description, which a
 // neighbor sent.
 func (s *Service) admits(now clock.Time, n *neighbor, d *description) bool {
+	if s.exiled(now, n.Peer, &d.key) {
+		s.counters.FlowsRefused++
+		return false
+	}
 	st := s.byKey[d.key]
 	if s.cfg.Keys == nil {
 		d.author = nil // as old peers pass over it
@@ -164,7 +168,7 @@ func (s *Service) admits(now clock.Time, n *neighbor, d *description) bool {
 		return false
 	case !s.vouched(d):
 		s.counters.Forged++
-		s.ban(now, n)
+		s.ban(now, n, nil)
 		return false
 	case !s.permitted(now, d.author):
 		s.counters.Unpermitted++

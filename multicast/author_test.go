@@ -98,12 +98,12 @@ func TestBansLast(t *testing.T) {
 	if now = now.Add(2); come() != group.InOrder {
 		t.Error("a neighbor that was cut off was not let in again")
 	}
-	for i := range 3 * maxBans {
+	for i := range 3 * maxExiles {
 		n := &neighbor{Member: Member{Peer: group.PeerID{2, byte(i)}}}
-		s.ban(now, n)
+		s.ban(now, n, nil)
 	}
-	if len(s.bans) > maxBans {
-		t.Errorf("%d bans are remembered", len(s.bans))
+	if len(s.exiles) > maxExiles {
+		t.Errorf("%d bans are remembered", len(s.exiles))
 	}
 }
 

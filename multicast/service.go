@@ -55,7 +55,7 @@ type Service struct {
 	byKey     map[Key]*stream
 	subs      []*Subscription
 	graves    []grave // streams that ended lately, oldest first
-	bans      []exile // neighbors that were cut off lately, likewise
+	exiles    []exile // neighbors that were cut off lately, likewise
 	hasher    hash.Hash
 	sum       []byte
 	observe   func(now clock.Time, id uint64)
@@ -118,7 +118,7 @@ func (s *Service) NeighborUp(now clock.Time, link group.LinkID, m Member) {
 		s.counters.NeighborsRefused++
 		return
 	}
-	n := &neighbor{Member: m, link: link, lastHeard: now, banned: s.banned(now, m.Peer)}
+	n := &neighbor{Member: m, link: link, lastHeard: now, banned: s.exiled(now, m.Peer, nil)}
 	s.neighbors = append(s.neighbors, n)
 	s.byLink[link] = n
 	if n.banned {

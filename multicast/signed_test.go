@@ -287,3 +287,72 @@ func TestPolluters(t *testing.T) {
 		}
 	}
 }
+
+// A publisher that signs two versions of its stream loses the stream, and does
+// not make members part with each other.
+func TestTwoVersions(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		w := newNetwork(t, 3)
+		w.latency = func(a, b *testNode) time.Duration { return 20 * time.Millisecond }
+		pub := w.addSigning(Config{})
+		src := w.publish(pub, "cam", StreamConfig{}, 940, 5*time.Millisecond, 0)
+		n := w.addSigning(Config{})
+		n.play("cam")
+		w.link(pub, n)
+		w.run(2 * time.Second)
+		_, media := stranger(n, &src.pub.st.desc)
+		st := n.svc.streams[0]
+		id := st.win.top
+		for ; ; id-- {
+			if f, _ := consumeFragment(st.win.get(id)); f.isDigest() {
+				break
+			}
+		}
+		if late {
+			id++ // where the first version has a fragment of the run
+		}
+		b := appendDigest(nil, id, 0, 7, make([]fragmentHash, 4))
+		sig := pub.svc.cfg.Keys.Sign(n.svc.toSign(runLabel, &st.desc.key, b))
+		n.svc.Message(w.now, media, append(b, sig[:]...))
+		n.turn()
+		c := n.svc.Counters()
+		if c.Equivocated != 1 || c.Bans != 0 {
+			t.Errorf("in place of a fragment: %v: %+v", late, c)
+		}
+		frames := len(n.frames)
+		w.run(time.Second)
+		if played := len(n.frames) - frames; played > 20 {
+			t.Errorf("in place of a fragment: %v: %d more frames were played", late, played)
+		}
+	}
+}
+
+// Who sent an altered fragment of one stream has its part in others still, until
+// it does the same there: what it passed on may be another version by the publisher.
+func TestAlteredCostsTheStream(t *testing.T) {
+	w := newNetwork(t, 3)
+	pub := w.addSigning(Config{})
+	w.publish(pub, "cam", StreamConfig{}, 940, 5*time.Millisecond, 0)
+	w.publish(pub, "mic", StreamConfig{}, 300, 20*time.Millisecond, 0)
+	n := w.addSigning(Config{RelayAll: true})
+	n.play("cam")
+	w.link(pub, n)
+	w.run(time.Second)
+	pub.alter = func(msg []byte) {
+		if len(msg) > 900 {
+			msg[len(msg)-1] ^= 1
+		}
+	}
+	w.run(2 * time.Second)
+	if c := n.svc.Counters(); c.Altered != 1 || c.Bans != 1 {
+		t.Errorf("counters: %+v", c)
+	}
+	for _, s := range n.svc.Streams() {
+		if want := map[string]int{"cam": 0, "mic": 1}[s.Name]; s.Neighbors != want {
+			t.Errorf("stream %q has %d neighbors, want %d", s.Name, s.Neighbors, want)
+		}
+		if s.Name == "mic" && s.Fragments < 140 {
+			t.Errorf("%d fragments came of the other stream", s.Fragments)
+		}
+	}
+}

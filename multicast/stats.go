@@ -106,6 +106,7 @@ type Counters struct {
 	Forged            uint64 // descriptions, digests, and ends whose signature is wrong
 	Altered           uint64 // fragments that are not what the digest says
 	Bans              uint64 // neighbors that were cut off for that
+	Equivocated       uint64 // streams of which their publisher signed two versions
 	Unsigned          uint64 // descriptions of streams without a signature, where those are not admitted
 	Unpermitted       uint64 // descriptions of streams whose publisher may not publish
 	WaitingDropped    uint64 // fragments whose digest did not come, or for which there was no room

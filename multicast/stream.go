@@ -200,7 +200,7 @@ func (st *stream) deactivate(now clock.Time) {
 // greet describes the stream to a neighbor, and tells a modern one what is
 // there, unless that was done.
 func (st *stream) greet(now clock.Time, p *peer) {
-	if p.refused {
+	if p.refused || len(st.s.exiles) > 0 && st.s.exiled(now, p.n.Peer, &st.desc.key) {
 		return
 	}
 	first := p.ctrlOut == 0

@@ -60,8 +60,8 @@ const (
 
 	epochLead = 8 // epochs by which a route may be ahead of the latest signed one, for a start
 
-	banTime = 10 * time.Minute
-	maxBans = 64
+	banTime   = 10 * time.Minute
+	maxExiles = 64
 )
 
 // onSigned takes a fragment of a signed stream.
@@ -70,11 +70,14 @@ func (st *stream) onSigned(now clock.Time, p *peer, f *fragment, msg []byte) {
 		return
 	}
 	if st.win.has(f.id) {
-		if !bytes.Equal(st.win.get(f.id), msg) {
+		switch {
+		case bytes.Equal(st.win.get(f.id), msg):
+			st.take(now, p, f, msg, came{})
+		case !f.isDigest():
 			st.blame(now, p, &st.s.counters.Altered)
-			return
+		case st.verify(now, p, f, msg):
+			st.disown(now)
 		}
-		st.take(now, p, f, msg, came{})
 		return
 	}
 	if !st.plausible(now, f.id) {
@@ -101,18 +104,16 @@ func (st *stream) onSigned(now clock.Time, p *peer, f *fragment, msg []byte) {
 
 // onDigest verifies a digest and what has waited for it.
 func (st *stream) onDigest(now clock.Time, p *peer, f *fragment, msg []byte) {
-	if st.started && f.id < st.start && !st.startsAt(f) {
+	if st.started && f.id < st.start && (st.startKey || !st.startsAt(f)) {
 		st.s.counters.OutOfWindow++
 		return
 	}
-	d, ok := consumeDigest(f, msg)
-	if !ok {
-		st.blame(now, p, &st.s.counters.Forged)
+	if !st.verify(now, p, f, msg) {
 		return
 	}
-	st.s.counters.SignaturesChecked++
-	if !st.desc.author.verify(st.s.toSign(runLabel, &st.desc.key, d.signed), d.sig) {
-		st.blame(now, p, &st.s.counters.Forged)
+	d, _ := consumeDigest(f, msg)
+	if st.runOf(d.id) != nil {
+		st.disown(now)
 		return
 	}
 	if !st.take(now, p, f, msg, came{}) {
@@ -133,6 +134,19 @@ func (st *stream) onDigest(now clock.Time, p *peer, f *fragment, msg []byte) {
 	})
 	st.runs = slices.Insert(st.runs, at, r)
 	st.settle(now, r)
+}
+
+// verify checks the signature of a digest, and cuts off who sent it if it is wrong.
+func (st *stream) verify(now clock.Time, p *peer, f *fragment, msg []byte) bool {
+	d, ok := consumeDigest(f, msg)
+	if ok {
+		st.s.counters.SignaturesChecked++
+		ok = st.desc.author.verify(st.s.toSign(runLabel, &st.desc.key, d.signed), d.sig)
+	}
+	if !ok {
+		st.blame(now, p, &st.s.counters.Forged)
+	}
+	return ok
 }
 
 // runOf returns the open run that an id is in, nil if it is in none.
@@ -335,32 +349,51 @@ func (st *stream) believes(now clock.Time, epoch uint64) bool {
 	return epoch <= st.epoch+epochLead+2*uint64(now.Sub(st.epochAt)/epochPeriod)
 }
 
-// blame cuts off a neighbor that sent what the publisher did not.
+// blame cuts off a neighbor that sent what the publisher did not sign. No member
+// passes on a signature that it has not checked: who does has no part in any
+// stream any more. But a fragment that is not what the digest here says may be
+// what another digest says, if the publisher signed two: that costs no more than
+// the part in this stream, or a publisher could have honest members part with each other.
 func (st *stream) blame(now clock.Time, p *peer, reason *uint64) {
 	*reason++
-	st.s.ban(now, p.n)
+	if reason == &st.s.counters.Altered {
+		st.s.ban(now, p.n, st)
+	} else {
+		st.s.ban(now, p.n, nil)
+	}
 }
 
-// ban cuts a neighbor off from all streams, and keeps it off if it comes back
-// within some time.
-func (s *Service) ban(now clock.Time, n *neighbor) {
+// ban cuts a neighbor off from a stream, or if it is nil from all, and keeps it
+// off if it comes back within some time.
+func (s *Service) ban(now clock.Time, n *neighbor, from *stream) {
 	if n.banned {
 		return
 	}
 	s.counters.Bans++
-	n.banned = true
-	s.bans = slices.DeleteFunc(s.bans, func(b exile) bool { return b.until <= now })
-	if len(s.bans) >= maxBans {
-		s.bans = slices.Delete(s.bans, 0, 1)
+	e := exile{peer: n.Peer, until: now.Add(banTime), all: from == nil}
+	if n.banned = e.all; !e.all {
+		e.key = from.desc.key
 	}
-	s.bans = append(s.bans, exile{n.Peer, now.Add(banTime)})
+	s.exiles = slices.DeleteFunc(s.exiles, func(b exile) bool { return b.until <= now })
+	if len(s.exiles) >= maxExiles {
+		s.exiles = slices.Delete(s.exiles, 0, 1)
+	}
+	s.exiles = append(s.exiles, e)
+	kept := n.flows[:0]
 	for _, recv := range n.flows {
+		if p := s.inflows[recv].p; !e.all && (p == nil || p.st != from) {
+			kept = append(kept, recv)
+			continue
+		}
 		delete(s.inflows, recv)
 		s.flows.RejectFlow(now, recv)
 	}
-	n.flows = nil
+	n.flows = kept
 	for _, p := range slices.Clone(n.peers) {
 		st := p.st
+		if !e.all && st != from {
+			continue
+		}
 		if p.ctrlOut != 0 {
 			s.closeFlow(now, &p.ctrlOut)
 		}
@@ -375,8 +408,20 @@ func (s *Service) ban(now clock.Time, n *neighbor) {
 type exile struct {
 	peer  group.PeerID
 	until clock.Time
+	all   bool
+	key   Key // of the stream, unless it is all
 }
 
-func (s *Service) banned(now clock.Time, peer group.PeerID) bool {
-	return slices.ContainsFunc(s.bans, func(b exile) bool { return b.peer == peer && b.until > now })
+// exiled reports whether a member is kept off a stream.
+func (s *Service) exiled(now clock.Time, peer group.PeerID, key *Key) bool {
+	return slices.ContainsFunc(s.exiles, func(e exile) bool {
+		return e.peer == peer && e.until > now && (e.all || key != nil && e.key == *key)
+	})
+}
+
+// disown gives up a stream whose publisher signed two versions of it.
+func (st *stream) disown(now clock.Time) {
+	st.s.counters.Equivocated++
+	st.denied = true
+	st.end(now, st.frontier)
 }
