@@ -190,7 +190,7 @@ func TestOldViewersOfSigned(t *testing.T) {
 func TestPermissionEnds(t *testing.T) {
 	w := newNetwork(t, 4)
 	pub := w.addSigning(Config{})
-	w.publish(pub, "cam", StreamConfig{}, 900, 5*time.Millisecond, 50)
+	w.publish(pub, "cam", StreamConfig{}, 900, 20*time.Millisecond, 50)
 	until := clock.Time(3 * time.Second)
 	n := w.addSigning(Config{MayPublish: func(now clock.Time, _ group.PeerID, _ []byte) error {
 		if now > until {
@@ -200,7 +200,7 @@ func TestPermissionEnds(t *testing.T) {
 	}})
 	n.play("cam")
 	w.link(pub, n)
-	w.run(10 * time.Second)
+	w.run(6 * time.Second)
 	if last := n.frames[len(n.frames)-1].at; last < until || last > until.Add(1500*time.Millisecond) {
 		t.Errorf("the last frame was played at %v, the permission ended at %v", last, until)
 	}

@@ -267,14 +267,14 @@ func TestPolluters(t *testing.T) {
 	}
 	w.run(2 * time.Second)
 	at := w.now
-	w.run(8 * time.Second)
+	w.run(scaled(6 * time.Second))
 	for _, n := range w.nodes[1:] {
 		if n.alter != nil {
 			continue
 		}
 		f := n.figures(at)
 		t.Logf("node %d: %v; %+v", n.no, f, n.svc.Counters())
-		if f.lost+f.outOfOrder > 0 || f.frames < 1500 || f.max > 500*time.Millisecond {
+		if f.lost+f.outOfOrder > 0 || f.frames < 800 || f.max > 500*time.Millisecond {
 			t.Errorf("node %d: %v", n.no, f)
 		}
 		genuine(t, n, 940)
