@@ -1,7 +1,6 @@
 package group
 
 import (
-	"container/heap"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -30,32 +29,10 @@ const (
 	retransmit  = 250 * time.Millisecond
 )
 
-type action struct {
-	at  clock.Time
-	seq uint64
-	do  func()
-}
-
-type agenda []action
-
-func (a agenda) Len() int { return len(a) }
-func (a agenda) Less(i, j int) bool {
-	return a[i].at < a[j].at || a[i].at == a[j].at && a[i].seq < a[j].seq
-}
-func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-func (a *agenda) Push(x any)   { *a = append(*a, x.(action)) }
-func (a *agenda) Pop() any {
-	last := len(*a) - 1
-	x := (*a)[last]
-	*a = (*a)[:last]
-	return x
-}
-
 type testNet struct {
 	t       testing.TB
 	now     clock.Time
-	agenda  agenda
-	seq     uint64
+	agenda  clock.Queue[func()]
 	rng     *rand.Rand
 	nodes   []*testNode
 	byPeer  map[PeerID]*testNode
@@ -119,17 +96,15 @@ func newTestNet(t testing.TB, seed uint64, rtt time.Duration) *testNet {
 func (n *testNet) after(d time.Duration, do func()) { n.atTime(n.now.Add(d), do) }
 
 func (n *testNet) atTime(at clock.Time, do func()) {
-	n.seq++
-	heap.Push(&n.agenda, action{at, n.seq, do})
+	n.agenda.Set(&clock.Timer[func()]{Owner: do}, at)
 }
 
 // run lets virtual time pass.
 func (n *testNet) run(d time.Duration) {
 	end := n.now.Add(d)
-	for len(n.agenda) > 0 && n.agenda[0].at <= end {
-		a := heap.Pop(&n.agenda).(action)
-		n.now = a.at
-		a.do()
+	for n.agenda.Next() <= end {
+		n.now = n.agenda.Next()
+		n.agenda.Pop(n.now).Owner()
 	}
 	n.now = end
 }

@@ -17,79 +17,27 @@ type network struct {
 	t      testing.TB
 	now    clock.Time
 	rng    *rand.Rand
-	events []event
-	seq    uint64
+	events clock.Queue[func()]
 	nodes  []*testNode
 	delay  time.Duration // one way, between any two
 }
 
-type event struct {
-	at   clock.Time
-	seq  uint64
-	node *testNode
-	fn   func()
-}
+func (w *network) after(d time.Duration, fn func()) { w.at(w.now.Add(d), fn) }
 
-func (w *network) push(e event) {
-	w.seq++
-	e.seq = w.seq
-	w.events = append(w.events, e)
-	for i := len(w.events) - 1; i > 0; {
-		p := (i - 1) / 2
-		if w.less(p, i) {
-			break
-		}
-		w.events[p], w.events[i] = w.events[i], w.events[p]
-		i = p
-	}
+func (w *network) at(when clock.Time, fn func()) {
+	w.events.Set(&clock.Timer[func()]{Owner: fn}, when)
 }
-
-func (w *network) less(i, j int) bool {
-	a, b := &w.events[i], &w.events[j]
-	return a.at < b.at || a.at == b.at && a.seq < b.seq
-}
-
-func (w *network) pop() event {
-	top, last := w.events[0], len(w.events)-1
-	w.events[0] = w.events[last]
-	w.events[last] = event{}
-	w.events = w.events[:last]
-	for i := 0; ; {
-		c := 2*i + 1
-		if c >= last {
-			break
-		}
-		if c+1 < last && w.less(c+1, c) {
-			c++
-		}
-		if w.less(i, c) {
-			break
-		}
-		w.events[i], w.events[c] = w.events[c], w.events[i]
-		i = c
-	}
-	return top
-}
-
-func (w *network) after(d time.Duration, fn func()) { w.push(event{at: w.now.Add(d), fn: fn}) }
 
 // run lets the world go on for d, or until done says so.
 func (w *network) run(d time.Duration, done func() bool) {
 	w.t.Helper()
 	end := w.now.Add(d)
-	for len(w.events) > 0 && w.events[0].at <= end {
+	for w.events.Next() <= end {
 		if done != nil && done() {
 			return
 		}
-		e := w.pop()
-		w.now = e.at
-		switch {
-		case e.fn != nil:
-			e.fn()
-		case !e.node.dead && e.node.wakeAt == e.at:
-			e.node.wakeAt = clock.Never
-			e.node.turn()
-		}
+		w.now = w.events.Next()
+		w.events.Pop(w.now).Owner()
 	}
 	w.now = end
 }
@@ -261,7 +209,12 @@ func (n *testNode) turn() {
 	}
 	if d := n.svc.Deadline(); d < n.wakeAt {
 		n.wakeAt = d
-		n.w.push(event{at: d, node: n})
+		n.w.at(d, func() {
+			if !n.dead && n.wakeAt == d {
+				n.wakeAt = clock.Never
+				n.turn()
+			}
+		})
 	}
 }
 

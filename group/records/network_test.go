@@ -2,7 +2,6 @@ package records
 
 import (
 	"cmp"
-	"container/heap"
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
@@ -24,8 +23,7 @@ type network struct {
 	t      testing.TB
 	now    clock.Time
 	rng    *rand.Rand
-	events eventHeap
-	seq    uint64
+	events clock.Queue[func()]
 	nodes  []*testNode
 	alive  ring.Set[*testNode]
 	lastID group.RouteID
@@ -33,26 +31,6 @@ type network struct {
 	links  group.LinkID
 
 	loseReplies int // the next so many
-}
-
-type event struct {
-	at  clock.Time
-	seq uint64
-	fn  func()
-}
-
-type eventHeap []event
-
-func (h eventHeap) Len() int { return len(h) }
-func (h eventHeap) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
-}
-func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *eventHeap) Push(x any)   { *h = append(*h, x.(event)) }
-func (h *eventHeap) Pop() any {
-	e := (*h)[len(*h)-1]
-	*h = (*h)[:len(*h)-1]
-	return e
 }
 
 const (
@@ -105,16 +83,14 @@ func newNetwork(t testing.TB, seed uint64, members int) *network {
 }
 
 func (w *network) after(d time.Duration, fn func()) {
-	w.seq++
-	heap.Push(&w.events, event{w.now.Add(d), w.seq, fn})
+	w.events.Set(&clock.Timer[func()]{Owner: fn}, w.now.Add(d))
 }
 
 func (w *network) run(d time.Duration) {
 	end := w.now.Add(d)
-	for len(w.events) > 0 && w.events[0].at <= end {
-		e := heap.Pop(&w.events).(event)
-		w.now = e.at
-		e.fn()
+	for w.events.Next() <= end {
+		w.now = w.events.Next()
+		w.events.Pop(w.now).Owner()
 	}
 	w.now = end
 }
