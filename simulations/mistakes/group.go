@@ -40,7 +40,7 @@ var inGroup = []Mistake{
 	{
 		Name: "leave-missed",
 		Why:  "a neighbor that says farewell is kept",
-		File: "group/peering.go",
+		File: "group/ending.go",
 		Old:  "\tr := ReasonParted\n\tif recv == l.pending {\n",
 		New:  "\tr := ReasonParted\n\tif recv == l.in {\n\t\treturn\n\t}\n\tif recv == l.pending {\n",
 	},
@@ -103,7 +103,7 @@ var inGroup = []Mistake{
 	{
 		Name: "parting-always-granted",
 		Why:  "a request to part is granted by those who need the link",
-		File: "group/choice.go",
+		File: "group/parting.go",
 		Old:  "if !l.up || l.member.wanted || g.holds(l) || len(g.neighbors) <= g.wanted {",
 		New:  "if !l.up {",
 	},
