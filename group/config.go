@@ -198,7 +198,7 @@ const (
 	maxAttempts    = 2                       // failed dials in a row before a member is forgotten
 	maxRefusals    = 3                       // and refusals
 	partingGrace   = 10 * time.Second        // before a new neighbor is asked to part
-	guestTime      = 30 * time.Second        // and before it counts among those that may be too many
+	guestTime      = 20 * time.Second        // and before it counts among those that may be too many
 	fullBelow      = 2                       // links below the limit, from which on others are told that there is no room
 	randomLifetime = 30 * time.Minute        // a random neighbor is drawn anew after that
 	partingTime    = time.Second             // after a parting the far end is waited for no longer

@@ -132,6 +132,10 @@ func (g *Group) steady(now clock.Time) bool {
 	return now.Sub(max(g.lastLoss, g.startedAt)) >= steadyAfter
 }
 
+// restless reports whether neighbors are lost now and then: links do not last long
+// enough for one with a lower latency to be worth somebody else's.
+func (g *Group) restless(now clock.Time) bool { return g.lastLoss != 0 && !g.steady(now) }
+
 // better reports whether a round-trip time makes a change of links worth while.
 func better(rtt, present time.Duration) bool { return rtt < present*7/8-gainAtLeast }
 
@@ -166,7 +170,7 @@ type expectation struct {
 // by which most is gained.
 func (g *Group) improve(now clock.Time) {
 	for _, e := range g.expected {
-		if g.book.byTop(e.top) == nil { // nobody told of it: it has gone, or has no room
+		if g.restless(now) && g.book.byTop(e.top) == nil { // nobody told of it: it has gone, or has no room
 			g.leaveAlone(now, e.top, fullFor)
 		}
 	}

@@ -394,7 +394,7 @@ func (g *Group) takeWant(now clock.Time, l *link, msg []byte) {
 	told := 0
 	for q := msg[1:]; len(q) > 0; q = q[4:] {
 		m := g.book.byTop(binary.BigEndian.Uint32(q))
-		if m != nil && m.link != nil && m.link.up && m.link != l && (!m.link.full || g.needsOne(l, m)) { // silence says that it is full
+		if m != nil && m.link != nil && m.link.up && m.link != l && !(m.link.full && g.restless(now) && !g.needsOne(l, m)) {
 			b = g.appendReported(now, b, m)
 			told++
 		}
