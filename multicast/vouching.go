@@ -26,9 +26,10 @@ type vouching struct {
 }
 
 const (
-	voucherRest  = 2 * time.Second
-	voucherGain  = 2 * time.Millisecond // that a change must bring, and an eighth of what there is
-	maxOverlooks = 4                    // digests in a row that had to be pulled
+	voucherRest   = 2 * time.Second      // between changes for the better
+	voucherGain   = 2 * time.Millisecond // that such a one must bring, and an eighth of what there is
+	heirTime      = time.Second          // in which the one who takes over has to begin
+	maxOverlooked = 1                    // digests in a row that had to be pulled
 )
 
 // soonest is when the soonest slice is at a neighbor, by what it told.
@@ -52,48 +53,51 @@ func (st *stream) planVoucher(now clock.Time) {
 			own, fed = r.delay.duration(), true
 		}
 	}
+	amiss := st.overlooked >= maxOverlooked
 	var best *peer
 	var bestCost, isCost time.Duration
-	is, heir := false, false
+	is, heir, bestSure := false, false, false
 	for _, p := range st.peers {
-		if !st.feeds(p) || !p.n.Modern {
+		if !st.feeds(p) || !p.n.Modern || p.n.suspect {
 			continue
 		}
 		d, ok := soonest(p)
-		if !ok || fed && d >= own {
+		if !ok {
 			continue
 		}
 		heir = heir || p == st.heir
-		cost := d + st.s.flows.RTT(p.n.link)/2 + hopDelay
+		cost, sure := d+st.s.flows.RTT(p.n.link)/2+hopDelay, !fed || d < own
 		if p == st.voucher {
 			is, isCost = true, cost
-			if st.overlooked >= maxOverlooks {
-				continue // it does not bring what it was asked for
-			}
 		}
-		if best == nil || cost < bestCost {
-			best, bestCost = p, cost
+		if amiss && (p == st.voucher || p == st.heir) {
+			continue // it does not bring what it was asked for
+		}
+		if best == nil || sure && !bestSure || sure == bestSure && cost < bestCost {
+			best, bestCost, bestSure = p, cost, sure
 		}
 	}
-	if !heir || now.Sub(st.heirAt) > voucherRest/2 {
+	if !heir || now.Sub(st.heirAt) > heirTime {
 		st.setHeir(now, nil)
 	}
 	switch {
 	case !is:
+		if st.heir != nil {
+			best = st.heir
+		}
 		if st.voucher != nil {
 			st.voucher.stale = true
 		}
 		if st.voucher = best; best != nil {
 			best.stale = true
 		}
-		if st.heir == best {
-			st.heir = nil
-		}
-		st.overlooked, st.restAt = 0, now.Add(voucherRest)
-	case best == nil || best == st.voucher || st.heir != nil:
-	case st.overlooked >= maxOverlooks || now >= st.restAt && bestCost+max(voucherGain, isCost/8) < isCost:
+		st.heir, st.overlooked, st.restAt = nil, 0, now.Add(voucherRest)
+	case best == nil || best == st.voucher:
+	case amiss:
 		st.setHeir(now, best)
 		st.overlooked = 0
+	case st.heir == nil && now >= st.restAt && bestSure && bestCost+max(voucherGain, isCost/8) < isCost:
+		st.setHeir(now, best)
 	}
 }
 
@@ -124,7 +128,10 @@ func (st *stream) setHeir(now clock.Time, p *peer) {
 func (st *stream) digestCame(now clock.Time, p *peer, pulled bool) {
 	if pulled {
 		st.stats.DigestsPulled++
-		st.overlooked = min(st.overlooked+1, maxOverlooks)
+		if st.overlooked = min(st.overlooked+1, maxOverlooked); st.overlooked == maxOverlooked {
+			st.replan = true
+			st.wake(now)
+		}
 		return
 	}
 	st.overlooked = 0
