@@ -191,7 +191,7 @@ func (w *window) makeRoom(id uint64) bool {
 		return false
 	}
 	for span < need && span < w.maxSpan {
-		span = min(span+span/2, w.maxSpan)
+		span = min(span+span/4, w.maxSpan)
 	}
 	if span > uint64(len(w.index)) {
 		index := make([]uint32, span)
