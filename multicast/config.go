@@ -184,6 +184,8 @@ const (
 
 	widest      = 2                // times the push limit: to so many neighbors a relay pushes one slice
 	bidStep     = 4                // by which a place must be worth more than the one it takes: half an octave
+	stayStep    = 40               // and so much more if who has it has nobody else
+	sureOthers  = 3                // neighbors that have room, so that one will when it is needed
 	swapCost    = time.Millisecond // of one hop more, beside the way
 	priceNews   = 8                // by which a price must change to be told
 	leastBid    = 20               // two milliseconds for one member, about
@@ -232,6 +234,9 @@ const (
 	idleGaps       = 16   // of which the storage is kept
 	maxOutstanding = 64   // fragments pulled of one neighbor
 	minPullRate    = 128 << 10
+	pullPart       = 4  // a pull gets what is left of this part of the upload limit's burst, so that pushes come first
+	admitSpare     = 8  // part of the upload limit that is not given away to children,
+	urgentSpare    = 64 // and if they have nobody else
 	minPullBurst   = 2 << 20
 	minBacklog     = 256 << 10 // bytes queued for a neighbor, or a second of the stream
 	maxGraves      = 64

@@ -280,7 +280,7 @@ func (st *stream) allow(now clock.Time, p *peer, size int) bool {
 		return false
 	}
 	if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
-		return st.s.upload.has(now, limit)
+		return st.s.upload.has(now, limit, pullPart)
 	}
 	return true
 }
@@ -307,10 +307,10 @@ func (a *allowance) take(now clock.Time, size int, rate, burst uint64) bool {
 	return true
 }
 
-// has reports whether anything is left of an eighth of a second's bytes.
-func (a *allowance) has(now clock.Time, rate uint64) bool {
+// has reports whether anything is left of a part of an eighth of a second's bytes.
+func (a *allowance) has(now clock.Time, rate, part uint64) bool {
 	a.drain(now, rate)
-	return a.used < int64(rate/8)
+	return a.used < int64(rate/8/part)
 }
 
 // spend counts bytes that are sent in any case.

@@ -28,7 +28,7 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 		if p == from || p.have.has(id) {
 			continue
 		}
-		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit) {
+		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, 1) {
 			st.stats.PushesDropped++
 			continue
 		}
@@ -158,6 +158,8 @@ func (st *stream) admit(now clock.Time, p *peer, s int, a *ask) bool {
 	switch {
 	case count < limit && !spent:
 		return fair || a.flags&askUrgent != 0 || !p.n.Modern
+	case count < limit && a.flags&askUrgent != 0 && st.lastRoom():
+		return true
 	case silent != nil:
 		// A child that says nothing while fragments come has likely died.
 		silent.children &^= bit
@@ -196,15 +198,22 @@ func (st *stream) giveWay(now clock.Time, child *peer, s int, p *peer) {
 
 // spent reports whether all that this node may push to others is given away. A
 // publisher has as many places for each slice, and none to spare for others.
-func (st *stream) spent() bool {
-	if st.pub != nil {
-		return !st.affordable()
-	}
+func (st *stream) spent() bool { return st.taken() || !st.affordable() }
+
+// taken reports whether all places of a relay are.
+func (st *stream) taken() bool {
 	kept := 0
 	for _, p := range st.peers {
 		kept += keeps(p)
 	}
-	return kept >= numSlices*st.pushLimit() || !st.affordable()
+	return st.pub == nil && kept >= numSlices*st.pushLimit()
+}
+
+// lastRoom reports whether what is kept free of the upload limit has room for one
+// who has nobody else.
+func (st *stream) lastRoom() bool {
+	limit := uint64(st.s.cfg.UploadLimit)
+	return limit != 0 && !st.taken() && st.fits(limit-limit/urgentSpare)
 }
 
 // keeps returns the number of slices that a child is fed for good.
@@ -249,7 +258,12 @@ func (st *stream) affordable() bool {
 	if limit == 0 {
 		return true
 	}
-	return st.s.uploads(false)+st.s.reserved+st.meter.rate/numSlices <= limit-limit/8
+	return st.fits(limit - limit/admitSpare)
+}
+
+// fits reports whether one more slice would do so.
+func (st *stream) fits(limit uint64) bool {
+	return st.s.uploads(false)+st.s.reserved+st.meter.rate/numSlices <= limit
 }
 
 // shed asks a child to find another parent for one slice, if all streams
@@ -257,7 +271,7 @@ func (st *stream) affordable() bool {
 // before the rate of a stream was known, or has grown since.
 func (st *stream) shed(now clock.Time) {
 	limit := uint64(st.s.cfg.UploadLimit)
-	if limit == 0 || st.s.UploadNeeded()+st.s.reserved <= limit-limit/16 {
+	if limit == 0 || st.s.UploadNeeded()+st.s.reserved <= limit+limit/16 {
 		return
 	}
 	var p *peer

@@ -68,11 +68,16 @@ func (st *stream) placeWorth(now clock.Time, s int, p *peer) byte {
 	if sl.parent != nil && sl.parent != p {
 		return st.worth(s, p, st.cost(sl.parent, s))
 	}
-	without := st.cost(p, s) + maxWorth
+	without, others := st.cost(p, s)+maxWorth, 0
+	least := without
 	for _, q := range st.peers {
 		if q != p && q.n.Modern && q.room&(1<<s) != 0 && st.canFeed(q, s) && !q.barred(now, s) {
-			without = min(without, st.cost(q, s))
+			others++
+			least = min(least, st.cost(q, s))
 		}
+	}
+	if others >= sureOthers {
+		without = least
 	}
 	return st.worth(s, p, without)
 }
@@ -127,6 +132,9 @@ func (st *stream) cheapest(s int, any bool, asker *peer) (child *peer, slice int
 				continue
 			}
 			w := min(p.worth[t], noPlace-bidStep)
+			if w+1 >= packed(uint64(maxWorth/worthUnit)*max(unpacked(p.below[t]), 1)) {
+				w = min(w, noPlace-bidStep-stayStep) + stayStep // or all would push each other around
+			}
 			if t == s && asker != nil && asker.room&(1<<s) != 0 {
 				w = min(w, st.swap(asker, p.below[t]))
 			}
