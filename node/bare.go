@@ -22,7 +22,7 @@ type BareGroup struct {
 // own, and go along with a flow to FlowOpened and what follows. Identity and
 // Rand of cfg are required.
 func NewBareGroup(now clock.Time, cfg CoreConfig, spec *group.Spec, links func(kind uint8) group.Links) *BareGroup {
-	core := newCore(cfg, nil)
+	core := newCore(cfg)
 	core.bare = links
 	return &BareGroup{newGroupCore(now, core, spec)}
 }

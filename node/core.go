@@ -199,6 +199,7 @@ const maxEvents = 4096
 
 // NewCore makes a core; it sends nothing until told to.
 func NewCore(cfg CoreConfig) (*Core, error) {
+	c := newCore(cfg)
 	ep, err := transport.New(transport.Config{
 		Identity:    cfg.Identity,
 		Rand:        cfg.Rand,
@@ -209,15 +210,18 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 		BriefHello:  !cfg.AllowLegacy,
 		Rare:        cfg.Rare,
 		Trace:       cfg.Trace,
+		Buffer:      c.buffer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
-	return newCore(cfg, ep), nil
+	c.ep = ep
+	return c, nil
 }
 
-func newCore(cfg CoreConfig, ep *transport.Endpoint) *Core {
-	return &Core{cfg: cfg, ep: ep,
+// newCore returns one without transport.
+func newCore(cfg CoreConfig) *Core {
+	return &Core{cfg: cfg,
 		upload: replication.NewAllowance(cfg.UploadLimit), download: replication.NewAllowance(cfg.DownloadLimit)}
 }
 

@@ -231,13 +231,21 @@ func (c *Core) answerFlow(now clock.Time, f *transport.RecvFlow, recv group.Recv
 		return
 	}
 	if r := c.recvs.get(uint32(recv)); r.kind == flowObjects && d == group.AsReceived {
-		f.Gather(r.owner.objects.Buffer)
+		f.Gather()
 	}
 	f.Accept(now, d == group.InOrder)
 	if d == group.AsReceived {
 		c.recvs.get(uint32(recv)).loose = true
 		f.AsReceived(now) // one that was held is accepted already
 	}
+}
+
+// buffer returns one for an object, as only flows with objects gather.
+func (c *Core) buffer(f *transport.RecvFlow) []byte {
+	if r := c.recvs.get(handle(f.User)); r != nil {
+		return r.owner.objects.Buffer()
+	}
+	return nil
 }
 
 func (c *Core) message(now clock.Time, f *transport.RecvFlow, msg []byte, own bool) {

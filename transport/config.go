@@ -69,6 +69,11 @@ type Config struct {
 	// more than MTU turns discovery off.
 	MaxMTU int
 
+	// Buffer makes the buffers in which messages of a flow are put together that
+	// RecvFlow.Gather was called for. It returns one of any length and capacity, of
+	// which the contents do not matter; a longer one is made where it is too short.
+	Buffer func(f *RecvFlow) []byte
+
 	// LoopbackMTU is the same for paths to loopback addresses, which no network
 	// bounds. Up to 32000, which is less than they carry; default: MaxMTU.
 	LoopbackMTU int

@@ -15,22 +15,25 @@ import (
 func TestSharedAndGathered(t *testing.T) {
 	gathered, copied := 0, 0
 	for seed := range uint64(60) {
-		n, a, b := pair(t, seed)
-		n.loss = float64(seed%4) * 0.03
-		n.duplicate = float64(seed%3) * 0.05
-		n.jitter = time.Duration(seed%5) * 5 * time.Millisecond
-		ordered := seed%2 == 0
-		rng := rand.New(rand.NewPCG(seed, 1))
+		n := newNetwork(t, seed)
 		var spare [][]byte
-		b.accept = func(f *RecvFlow) (bool, bool) {
-			f.Gather(func() []byte {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		a, b := n.add("a", modern, nil), n.add("b", modern, func(c *Config) {
+			c.Buffer = func(*RecvFlow) []byte {
 				if k := len(spare); k > 0 && rng.IntN(3) > 0 {
 					buf := spare[k-1]
 					spare = spare[:k-1]
 					return buf
 				}
 				return make([]byte, rng.IntN(100), 100+rng.IntN(50_000))
-			})
+			}
+		})
+		n.loss = float64(seed%4) * 0.03
+		n.duplicate = float64(seed%3) * 0.05
+		n.jitter = time.Duration(seed%5) * 5 * time.Millisecond
+		ordered := seed%2 == 0
+		b.accept = func(f *RecvFlow) (bool, bool) {
+			f.Gather()
 			return true, ordered
 		}
 		size := func(i int) int { return 4 + i*i*131%40_000 }
@@ -110,9 +113,10 @@ func TestSharedAndGathered(t *testing.T) {
 // A flow that is given up in the middle of a message, or held, counts what it
 // gathered like anything else.
 func TestGatheredIsBounded(t *testing.T) {
-	n, a, b := pair(t, 1)
+	n := newNetwork(t, 1)
+	a, b := n.add("a", modern, nil), n.add("b", modern, func(c *Config) { c.Buffer = func(*RecvFlow) []byte { return nil } })
 	b.accept = func(f *RecvFlow) (bool, bool) {
-		f.Gather(func() []byte { return nil })
+		f.Gather()
 		return true, false
 	}
 	sa, sb := n.connect(a, b)

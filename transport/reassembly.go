@@ -9,7 +9,7 @@ type part struct {
 	last  uint64 // and its last
 	data  []byte
 	place wire.Flags
-	own   bool // data is a buffer of RecvFlow.Gather's
+	own   bool // data is a buffer of Config.Buffer's
 }
 
 // recvBuffer is the RECV_BUFFER of a flow, by rising sequence number.
@@ -149,7 +149,7 @@ func (s *Session) hold(n int) {
 // keep puts a copy of the fragment in the buffer.
 func (f *RecvFlow) keep(u wire.UserData) {
 	s, before := f.s, f.buffer.bytes
-	if f.gather == nil || !f.gathered(u) {
+	if !f.gather || !f.gathered(u) {
 		data := s.e.pool.block(len(u.Data), s.e.cfg.MaxMTU)
 		copy(data, u.Data)
 		f.buffer.insert(part{seq: u.Sequence, last: u.Sequence, data: data, place: u.Flags.Fragment()})
@@ -165,7 +165,7 @@ func (f *RecvFlow) gathered(u wire.UserData) bool {
 	i := b.find(u.Sequence)
 	switch place := u.Flags.Fragment(); {
 	case place == wire.FragmentBegin && (b.partList == nil || !b.gathering):
-		b.insert(part{seq: u.Sequence, last: u.Sequence, data: append(f.gather()[:0], u.Data...), place: place, own: true})
+		b.insert(part{seq: u.Sequence, last: u.Sequence, data: append(f.s.e.cfg.Buffer(f)[:0], u.Data...), place: place, own: true})
 		b.gathering = true
 	case place != wire.FragmentBegin && place != wire.FragmentWhole && i > 0 && b.at(i-1).continued(u.Sequence):
 		i--

@@ -37,11 +37,10 @@ type RecvFlow struct {
 	nextAck  *RecvFlow   // in the session's queue of flows to be acknowledged
 	window   recvWindow
 
-	gather func() []byte // makes the buffers of messages in several fragments, nil if the endpoint's are used
-
 	state     recvState
 	ordered   bool
 	held      bool
+	gather    bool  // messages in several fragments go to buffers of the owner's
 	shouldAck bool  // SHOULD_ACK: in the queue
 	told      uint8 // PREV_RWND as far as it matters: 0, 1, or 2 for more or none
 	stats     FlowStats
@@ -77,11 +76,10 @@ func (f *RecvFlow) Accept(now clock.Time, ordered bool) {
 	f.deliver()
 }
 
-// Gather has messages of several fragments put together in buffers that the
-// owner makes, as far as their fragments come in turn: such a message is the
-// owner's for good (Event.Own). buffer returns one of any length and capacity,
-// of which the contents do not matter; a longer one is made where it is too short.
-func (f *RecvFlow) Gather(buffer func() []byte) { f.gather = buffer }
+// Gather has messages of several fragments put together in buffers that
+// Config.Buffer makes, as far as their fragments come in turn: such a message is
+// the owner's for good (Event.Own).
+func (f *RecvFlow) Gather() { f.gather = f.s.e.cfg.Buffer != nil }
 
 // Reject refuses the flow with an application's exception code, now or at any
 // time later. Nothing of it is delivered any more.
