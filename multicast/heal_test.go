@@ -159,3 +159,41 @@ func TestStumblingMembers(t *testing.T) {
 		t.Errorf("%d duplicates of %d", dup, got)
 	}
 }
+
+// A parent that refuses when another was asked to take over later: that one does
+// so at once.
+func TestRefusedBeforeHandover(t *testing.T) {
+	w := newNetwork(t, 5)
+	pub := w.add(Config{}, true)
+	w.publish(pub, "cam", StreamConfig{}, 940, 5*time.Millisecond, 100)
+	for range 4 {
+		n := w.add(Config{}, true)
+		n.play("cam")
+		w.mesh(n)
+	}
+	w.run(3 * time.Second)
+	st := w.nodes[4].svc.streams[0]
+	tried := 0
+	for s := range st.slices {
+		sl := &st.slices[s]
+		for _, p := range st.peers {
+			if sl.parent == nil || sl.next != nil || p == sl.parent || !st.canFeed(p, s) {
+				continue
+			}
+			tried++
+			parent := sl.parent
+			sl.confirmed = false
+			sl.next, sl.cut = p, st.frontier+100
+			st.onRefuse(w.now, parent, 1<<s, nil)
+			st.plan(w.now)
+			if sl.parent != p || sl.next != nil || sl.cut != 0 || p.asked&(1<<s) == 0 {
+				t.Errorf("slice %d: the one who was to take over has not, or was not asked", s)
+			}
+			break
+		}
+	}
+	if tried == 0 {
+		t.Error("no slice could be tried")
+	}
+	w.run(3 * time.Second)
+}

@@ -385,7 +385,7 @@ func (st *stream) onRefuse(now clock.Time, p *peer, mask byte, hints []byte) {
 		case sl.parent == p && sl.confirmed:
 			sl.moving = true // it goes on pushing for a while
 		case sl.parent == p:
-			sl.parent = nil
+			st.inherit(s)
 		}
 	}
 	for ; len(hints) >= 32; hints = hints[32:] {
@@ -485,14 +485,21 @@ func (st *stream) loseParent(now clock.Time, s int) {
 	st.stats.ParentsReplaced++
 	st.holdOff(now, sl.parent, s)
 	st.unask(sl.parent, s)
-	if sl.parent, sl.next = sl.next, nil; sl.parent != nil && sl.cut != 0 {
-		sl.parent.fresh |= 1 << s // at once
-	}
-	sl.cut, sl.released = 0, false
+	st.inherit(s)
 	sl.confirmed, sl.moving, sl.missedAt = false, false, 0
 	sl.lagMean, sl.lagDev = 0, 0
 	st.routesDirty, st.replan = true, true
 	st.wake(now)
+}
+
+// inherit makes the one who was to take over the parent in place of one that does
+// not feed the slice any more, or nobody.
+func (st *stream) inherit(s int) {
+	sl := &st.slices[s]
+	if sl.parent, sl.next = sl.next, nil; sl.parent != nil && sl.cut != 0 {
+		sl.parent.fresh |= 1 << s // at once
+	}
+	sl.cut, sl.released = 0, false
 }
 
 // dropParent gives up a neighbor in all slices. The others that wait for it
