@@ -273,6 +273,31 @@ func (g *Group) isDone() bool {
 	}
 }
 
+// Flush waits until the neighbors have acknowledged what this node has told them
+// about the group, revocations among it. The error is that of ctx, or ErrClosed.
+func (g *Group) Flush(ctx context.Context) error {
+	const look = 10 * time.Millisecond
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		done := false
+		err := g.node.do(func(clock.Time) { done = g.core.flushed() })
+		switch {
+		case err != nil:
+			return err
+		case g.isDone():
+			return ErrClosed
+		case done:
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // Self returns the peer id of this node.
 func (g *Group) Self() PeerID { return g.node.ID() }
 

@@ -524,6 +524,18 @@ func (l groupLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline c
 	l.send(now, id, msg, transport.SendOptions{Deadline: deadline})
 }
 
+// flushed reports whether all that was sent on flows of the group itself has been
+// acknowledged.
+func (g *GroupCore) flushed() bool {
+	for i := range g.core.flows.rows {
+		r := &g.core.flows.rows[i]
+		if r.used && r.value.owner == g && r.value.kind == flowGroup && r.value.flow.Buffered() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // SendReceipt is of replication.Flows.
 func (l groupLinks) SendReceipt(now clock.Time, id group.FlowID, head, body []byte, number uint64) {
 	if !l.send(now, id, head, transport.SendOptions{Receipt: number, Shared: body}) {

@@ -161,7 +161,14 @@ func (c *groupRevokeCmd) Run(ctx context.Context, e *env) error {
 	if err := g.Revoke(text); err != nil {
 		return err
 	}
-	linger(ctx, time.Second)
+	wait, cancel := context.WithTimeout(ctx, c.JoinTimeout)
+	defer cancel()
+	if err := g.Flush(wait); ctx.Err() != nil {
+		return ended(ctx, ctx.Err())
+	} else if err != nil {
+		return failf(exitUnreachable, "no neighbor has confirmed the revocation within %v; try again, or give it to members that always run (run --revoke)", c.JoinTimeout)
+	}
+	linger(ctx, time.Second) // in which they tell others
 	return nil
 }
 
