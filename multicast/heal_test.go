@@ -53,14 +53,23 @@ func TestTwoRelaysDie(t *testing.T) {
 		}
 		at := w.now
 		w.run(15 * time.Second)
+		silent := uint64(0)
 		for _, n := range viewers {
 			if n.dead {
 				continue
+			}
+			s := n.sub.Stats()
+			silent += s.ParentsSilent
+			if s.ParentsSilent > s.ParentsReplaced || s.ParentsAsked > s.ParentsMoved {
+				t.Errorf("seed %d: node %d counts more reasons than moves: %+v", seed, n.no, s.StreamCounts)
 			}
 			f := n.figures(at.Add(-time.Second))
 			if f.lost+f.outOfOrder > 0 || f.max > 400*time.Millisecond || w.now.Sub(n.frames[len(n.frames)-1].at) > time.Second {
 				t.Errorf("seed %d: node %d after the deaths: %v", seed, n.no, f)
 			}
+		}
+		if silent == 0 {
+			t.Errorf("seed %d: nobody says that a parent went silent", seed)
 		}
 	}
 }

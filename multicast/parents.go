@@ -142,6 +142,9 @@ func (st *stream) commit(now clock.Time, s int) {
 	}
 	sl.parent, sl.next = sl.next, nil
 	sl.cut, sl.released = 0, false
+	if sl.moving {
+		st.stats.ParentsAsked++
+	}
 	sl.confirmed, sl.moving = true, false
 	sl.missedAt, sl.movedAt, sl.lastPush, sl.stayUntil = 0, now, now, 0
 	sl.lagMean, sl.lagDev = 0, 0
@@ -439,6 +442,8 @@ func (st *stream) overdue(g *gap) {
 // watchParents gives up the parents that owe fragments for too long. One that
 // has not been heard of at all in that time loses all its slices at once.
 func (st *stream) watchParents(now clock.Time) {
+	before := st.stats.ParentsReplaced
+	defer func() { st.stats.ParentsSilent += st.stats.ParentsReplaced - before }()
 	for s := range st.slices {
 		sl := &st.slices[s]
 		if sl.parent == nil {

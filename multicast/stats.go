@@ -51,8 +51,10 @@ type StreamCounts struct {
 	PullsUnserved   uint64 // asked for but not held, or over the rate
 	PullsSent       uint64 // fragment requests, repeats included
 	SlicesRefused   uint64 // requests for a slice that this node turned down
-	ParentsReplaced uint64 // parents given up because they went silent or away
-	ParentsMoved    uint64 // parents left for a better one
+	ParentsReplaced uint64 // parents given up because they went away
+	ParentsSilent   uint64 // of these, those that owed fragments for too long
+	ParentsMoved    uint64 // parents left for another from which it comes sooner
+	ParentsAsked    uint64 // of these, those that asked to be left, as others have the place or a limit is reached
 }
 
 // add adds o to c, times times: 1, or minus one as the largest uint64.
@@ -79,7 +81,9 @@ func (c *StreamCounts) add(o *StreamCounts, times uint64) {
 	c.PullsSent += times * o.PullsSent
 	c.SlicesRefused += times * o.SlicesRefused
 	c.ParentsReplaced += times * o.ParentsReplaced
+	c.ParentsSilent += times * o.ParentsSilent
 	c.ParentsMoved += times * o.ParentsMoved
+	c.ParentsAsked += times * o.ParentsAsked
 }
 
 // DepthUnknown is the depth of a slice whose way from the publisher is not known.

@@ -48,6 +48,13 @@ func TestPlacesGoWhereTheyHelp(t *testing.T) {
 	w.run(20 * time.Second)
 	at := w.now
 	w.run(5 * time.Second)
+	asked := uint64(0)
+	for _, n := range w.nodes[1:4] {
+		asked += n.sub.Stats().ParentsAsked
+	}
+	if asked == 0 {
+		t.Error("none of those that are far off says that it was asked to leave")
+	}
 	late := 0
 	for _, n := range w.nodes[4:] {
 		f := n.figures(at)
@@ -92,7 +99,7 @@ func TestHandover(t *testing.T) {
 	at := w.now
 	w.run(8 * time.Second)
 	f, s := n.figures(at), n.sub.Stats()
-	if s.ParentsMoved < 4 || f.lost+f.outOfOrder > 0 || f.max > 150*time.Millisecond {
+	if s.ParentsMoved-s.ParentsAsked < 4 || f.lost+f.outOfOrder > 0 || f.max > 150*time.Millisecond {
 		t.Errorf("after %d moves: %v", s.ParentsMoved, f)
 	}
 	if s.Duplicates > s.ParentsMoved/4 || s.ParentsReplaced > 0 {

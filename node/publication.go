@@ -100,6 +100,11 @@ func streamStats(m multicast.StreamStats) StreamStats {
 
 		Signed:         m.Signed,
 		SignatureBytes: m.DigestBytes,
+
+		Moves: Moves{
+			Sooner: m.ParentsMoved - m.ParentsAsked, Asked: m.ParentsAsked,
+			Silent: m.ParentsSilent, Gone: m.ParentsReplaced - m.ParentsSilent,
+		},
 	}
 	for i, from := range m.Slices {
 		to := &s.Slices[i]

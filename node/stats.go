@@ -121,4 +121,13 @@ type StreamStats struct {
 	SignatureBytes uint64 // of hashes and signatures among what was received or published, first copies
 
 	Slices [Slices]Slice
+	Moves  Moves
+}
+
+// Moves counts for what reasons a slice went over to another parent.
+type Moves struct {
+	Sooner uint64 // it comes sooner from there
+	Asked  uint64 // the parent asked to be left: others have the place, or its upload limit is reached
+	Silent uint64 // the parent owed fragments for too long
+	Gone   uint64 // the link ended, or the parent has no more to do with the stream
 }

@@ -29,6 +29,43 @@ type streamReport struct {
 	Messages      uint64      `json:"messages"` // messages played, in order
 	Bytes         uint64      `json:"bytes"`    // media played
 	CatchUp       uint64      `json:"catch_up"` // of the messages, those from before the node joined; delay_ms leaves them out
+	Trees         treesReport `json:"trees"`
+}
+
+// treesReport says where a viewer is in the trees, and why it moved.
+type treesReport struct {
+	Parents  int         `json:"parents"`  // members that feed it
+	Children int         `json:"children"` // members that it feeds
+	Depth    float64     `json:"depth"`    // hops from the publisher, the mean of the slices that are fed
+	Moves    movesReport `json:"moves"`
+}
+
+type movesReport struct {
+	Sooner uint64 `json:"sooner"`
+	Asked  uint64 `json:"asked"`
+	Silent uint64 `json:"silent"`
+	Gone   uint64 `json:"gone"`
+}
+
+func treesOf(s node.StreamStats) treesReport {
+	parents, children := map[node.PeerID]bool{}, map[node.PeerID]bool{}
+	depth, fed := 0, 0
+	for _, t := range s.Slices {
+		if t.Parent != (node.PeerID{}) {
+			parents[t.Parent] = true
+		}
+		for _, c := range t.Children {
+			children[c] = true
+		}
+		if t.Depth > 0 {
+			depth += t.Depth
+			fed++
+		}
+	}
+	return treesReport{
+		Parents: len(parents), Children: len(children), Depth: math.Round(100*float64(depth)/float64(max(fed, 1))) / 100,
+		Moves: movesReport(s.Moves),
+	}
 }
 
 // delayReport is the distribution of the time from the publisher's clock at
@@ -60,6 +97,7 @@ func reportOf(name string, started time.Time, s node.StreamStats) streamReport {
 		Messages:      s.Messages,
 		Bytes:         s.Bytes,
 		CatchUp:       s.CatchUp,
+		Trees:         treesOf(s),
 	}
 	if !s.FirstFrame.IsZero() {
 		ms := millis(s.FirstFrame.Sub(started))

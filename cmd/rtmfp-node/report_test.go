@@ -38,7 +38,12 @@ func TestReports(t *testing.T) {
 		Messages: 900, Bytes: 846_000, Fragments: 901, Lost: 2, Duplicates: 3, Pushed: 890, Pulled: 11, CatchUp: 40,
 		Delay:     node.Delay{Count: 860, P50: 1500 * time.Microsecond, P95: 9 * time.Millisecond, P99: 12 * time.Millisecond, Max: 31 * time.Millisecond},
 		Neighbors: 5, UploadBytes: 1_000_000, DownloadBytes: 900_000, UploadPayload: 950_000,
+		Moves: node.Moves{Sooner: 5, Asked: 2, Silent: 1},
 	}
+	for i := range played.Slices {
+		played.Slices[i] = node.Slice{Parent: node.PeerID{byte(1 + i%3)}, Depth: 1 + i%2, Children: []node.PeerID{{9}, {byte(10 + i)}}}
+	}
+	played.Slices[7] = node.Slice{Depth: -1}
 	published := node.StreamStats{
 		Name: "cam1", Publishing: true, Messages: 1000, Bytes: 940_000, Fragments: 1000,
 		Neighbors: 6, UploadBytes: 2_000_000, DownloadBytes: 10_000, UploadPayload: 1_910_000,
