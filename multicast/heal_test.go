@@ -172,16 +172,8 @@ func TestStumblingMembers(t *testing.T) {
 // A parent that refuses when another was asked to take over later: that one does
 // so at once.
 func TestRefusedBeforeHandover(t *testing.T) {
-	w := newNetwork(t, 5)
-	pub := w.add(Config{}, true)
-	w.publish(pub, "cam", StreamConfig{}, 940, 5*time.Millisecond, 100)
-	for range 4 {
-		n := w.add(Config{}, true)
-		n.play("cam")
-		w.mesh(n)
-	}
-	w.run(3 * time.Second)
-	st := w.nodes[4].svc.streams[0]
+	w, _, viewers := mesh10(t, 5)
+	st := viewers[4].svc.streams[0]
 	tried := 0
 	for s := range st.slices {
 		sl := &st.slices[s]

@@ -133,7 +133,7 @@ func TestRowQuarterDies(t *testing.T) {
 // they feed others.
 func TestRowPolluted(t *testing.T) {
 	if *largePackets {
-		t.Skip("messages only: packets can't be altered on their way out of a session")
+		t.Fatal("run it without -packets: packets can't be altered on their way out of a session")
 	}
 	r := newRow(t, 40, 490)
 	places := planetLab(t)
@@ -275,11 +275,10 @@ func TestRowTight(t *testing.T) {
 		r.add("short of the rate", 1-f.Delivered)
 		r.add("most of a limit that was used", a.mostUsed())
 	})
-	if !*large { // 1.03: what is pushed beside what others ask for passes the limit by that
-		r.atMost("most of a limit that was used", 1.05)
+	r.atMost("most of a limit that was used", 1)
+	if !*large {
 		return
 	}
-	r.atMost("most of a limit that was used", 1)
 	r.atMost("short of the rate", 0.05)
 }
 
