@@ -126,17 +126,26 @@ func (g *Group) pick(m *member) {
 }
 
 // chooseRing picks the next members on one side of the ring. Those that may be
-// gone don't count, but are picked too: they may be there after all.
+// gone don't count, but are picked too: they may be there after all. Until as many
+// are neighbors, those that are stay, though there are others nearer by: one with
+// which a peering is only being made may have died.
 func (g *Group) chooseRing(now clock.Time, above bool) {
-	got := 0
-	for k := 0; got < ringSide && k < ringReach; k++ {
+	got, up := 0, 0
+	for k := 0; up < ringSide && k < ringReach; k++ {
 		it, ok := g.side(above, k)
 		if !ok {
 			return
 		}
-		g.pick(it.Value)
-		if m := it.Value; m.link != nil && m.link.suspected == 0 || m.link == nil && g.dialable(now, m) && now.Sub(m.heard) <= freshness {
+		m := it.Value
+		here := m.link != nil && m.link.suspected == 0
+		if got < ringSide || here && m.link.up {
+			g.pick(m)
+		}
+		if here || m.link == nil && g.dialable(now, m) && now.Sub(m.heard) <= freshness {
 			got++
+		}
+		if here && m.link.up {
+			up++
 		}
 	}
 }

@@ -175,6 +175,11 @@ func (g *Group) peeringTimeout(now clock.Time, l *link) {
 	}
 	g.stats.PeeringsTimedOut++
 	m := l.member
+	if m != nil && m.forRing {
+		// Others may have it for a neighbor, and rely on those next to it to
+		// watch it, of which this one would have been.
+		g.sayGone(now, l, goneDead, len(g.neighbors))
+	}
 	g.endPeering(now, l, ReasonParted)
 	if m != nil && m.link == nil && !g.left {
 		g.blame(now, m)
