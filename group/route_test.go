@@ -203,6 +203,26 @@ func TestRouteRefusals(t *testing.T) {
 	if res := x.send(to, nil, RouteOptions{}); res.Status != RouteSent || res.Peer == nearest.peer {
 		t.Errorf("past one that does not listen: %+v", res)
 	}
+	// One that takes only what is to its very address does take that, and what a
+	// neighbor sends it over one hop.
+	nearest.input(func(g *Group, now clock.Time) { g.SetReceiveMode(now, ReceiveExact) })
+	net.run(time.Second)
+	if res := x.send(to, nil, RouteOptions{}); res.Status != RouteSent || res.Peer == nearest.peer {
+		t.Errorf("past one that is not the very one: %+v", res)
+	}
+	if res := x.send(nearest.g.self, nil, RouteOptions{}); res.Status != RouteSent || res.Peer != nearest.peer {
+		t.Errorf("to its very address: %+v", res)
+	}
+	next := net.byPeer[nearest.g.nextNeighbor(NextIncreasing).peer]
+	next.input(func(g *Group, now clock.Time) {
+		if _, err := g.SendToNeighbor(now, NextDecreasing, nil, RouteOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+	net.run(2 * rtt)
+	if res := next.results[len(next.results)-1]; res.Status != RouteSent || res.Peer != nearest.peer {
+		t.Errorf("over one hop: %+v", res)
+	}
 	for _, y := range net.nodes {
 		y.input(func(g *Group, now clock.Time) { g.SetReceiveMode(now, ReceiveNone) })
 	}

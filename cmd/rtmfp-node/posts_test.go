@@ -73,6 +73,33 @@ func TestPostThenPosts(t *testing.T) {
 	}
 }
 
+// Who follows sees the posts of as long ago as it asks for, and then those that come.
+func TestPostsFollow(t *testing.T) {
+	spec, url := startSeed(t, group.SpecFields{})
+	common := []string{"--group", spec, "--bootstrap", url, "--identity", "none", "--listen", "127.0.0.1:0"}
+	post := func(text string) {
+		t.Helper()
+		if code, _, stderr := command(t, "", append(append([]string{"post", "--linger", "300ms"}, common...), text)...); code != exitOK {
+			t.Fatalf("post: exit code %d, %q", code, stderr)
+		}
+	}
+	post("of the past")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out := &watched{news: make(chan struct{}, 1)}
+	ended := make(chan int, 1)
+	go func() {
+		e := &env{stdin: strings.NewReader(""), stdout: out, console: newConsole(io.Discard, false)}
+		ended <- run(ctx, e, append([]string{"posts", "--follow", "--since", "5m", "--count=2"}, common...))
+	}()
+	out.wait(ctx, t, " of the past\n")
+	post("of now")
+	out.wait(ctx, t, " of now\n")
+	if code := <-ended; code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // A group without a posting password that fits, without posts, or without
 // anybody else in it, says so.
 func TestPostErrors(t *testing.T) {

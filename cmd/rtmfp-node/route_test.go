@@ -78,6 +78,11 @@ func TestRoute(t *testing.T) {
 	if code, stdout, stderr := send("from stdin", seed); code != exitOK || stdout != "sent "+n.ID().String()+" hops=1\n" {
 		t.Errorf("sent: exit code %d, %q, %q", code, stdout, stderr)
 	}
+	for _, to := range []string{"--next", "--previous"} {
+		if code, stdout, stderr := send("", to, "hello"); code != exitOK || !strings.HasPrefix(stdout, "sent ") || !strings.HasSuffix(stdout, " hops=1\n") {
+			t.Errorf("%s: exit code %d, %q, %q", to, code, stdout, stderr)
+		}
+	}
 	if code, stdout, stderr := send("", "--all", "hello"); code != exitOK || !strings.HasPrefix(stdout, "sent ") {
 		t.Errorf("to all: exit code %d, %q, %q", code, stdout, stderr)
 	}
@@ -93,6 +98,7 @@ func TestRouteListen(t *testing.T) {
 		reply string
 	}{
 		{[]string{"--echo"}, "one", "one"},
+		{[]string{"--echo", "--exact"}, "to its very address", "to its very address"},
 		{[]string{"--reply", "here"}, "two", "here"},
 		{[]string{"--exec", "tr a-z A-Z"}, "three; rm -rf /", "THREE; RM -RF /"},
 	} {

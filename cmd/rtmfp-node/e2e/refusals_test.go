@@ -248,6 +248,12 @@ func TestUnpermittedRefusedByCommands(t *testing.T) {
 	keyed := newSpec(t, "--name", "keyed", "--posting", "--key", key)
 	locked := newSpec(t, "--name", "locked", "--posting", "--multicast", "--posting-password", "secret", "--publish-password", "other")
 	bare := parseSpec(t, locked).WithoutAuthorizations()
+	guess := parseSpec(t, locked).SpecFields
+	guess.PostingAuth, guess.PublishAuth = "guess", "guess"
+	guessed, err := group.NewSpec(guess)
+	if err != nil {
+		t.Fatal(err)
+	}
 	url := fmt.Sprintf("rtmfp://127.0.0.1:%d", freePort(t))
 	for _, c := range []struct {
 		name string
@@ -258,6 +264,8 @@ func TestUnpermittedRefusedByCommands(t *testing.T) {
 		{"post without a grant", []string{"post", "--group", keyed, "x"}, 2, "grant"},
 		{"post without the password", []string{"post", "--group", bare, "x"}, 2, "password"},
 		{"publish without the password", []string{"publish", "--stream", "x", "--group", bare, "/dev/null"}, 2, "password"},
+		{"post with a wrong password", []string{"post", "--group", guessed.String(), "x"}, 2, "password"},
+		{"publish with a wrong password", []string{"publish", "--stream", "x", "--group", guessed.String(), "/dev/null"}, 2, "password"},
 		{"cut groupspec", []string{"group", "members", "--group", keyed[:len(keyed)-10]}, 2, "groupspec"},
 		{"no groupspec", []string{"group", "neighbors", "--group", "G:zz"}, 2, "groupspec"},
 		{"groupspec of a newer version", []string{"route", "listen", "--group", "G:027f63010c020e7800"}, 2, "newer"},
