@@ -50,6 +50,11 @@ type Config struct {
 	// Features are bits of services to offer besides those of the group itself.
 	Features Features
 
+	// Wish returns what the services here want of the first member that they hear
+	// of, at most 64 bytes, empty for nothing. It goes along with the proof to one
+	// member at a time, which so can answer before it is asked. nil: nothing.
+	Wish func() []byte
+
 	// Silence is how long nothing may arrive from a neighbor before it is taken
 	// to be dead. It must exceed two keepalive intervals of the links.
 	// Default 2.5 s.
@@ -191,7 +196,7 @@ const (
 	nearestByRTT   = 6                       // lowest-latency members wanted
 	randomMembers  = 1                       // random members wanted
 	guests         = 4                       // newcomers that a member links with above its limit
-	guestsToo      = 64                      // and how many more if it is an introducer
+	guestsToo      = 96                      // and how many more if it is an introducer
 	linksAboveLog  = 13                      // the constant of the bound 2·log2 N + 13
 	noticePatience = 150 * time.Millisecond  // for which news are collected in a large group
 	dialTimeout    = 2900 * time.Millisecond // of sparing dials: two attempts at each address

@@ -13,6 +13,7 @@ func (g *Group) endPeering(now clock.Time, l *link, r Reason) {
 	g.peerings--
 	g.timers.Stop(&l.deadline)
 	g.endChat(l)
+	g.endWish(l)
 	l.awaiting = false
 	l.table, l.tableAt, l.span = nil, 0, 0
 	l.settled, l.full, l.told, l.watched = false, false, false, false

@@ -6,7 +6,7 @@ type EventKind uint8
 // Kinds of events.
 const (
 	// NeighborUp: a member has proven itself on a link. Link, Peer, Session,
-	// and Features are set.
+	// Features, and Wish are set.
 	NeighborUp EventKind = iota + 1
 
 	// NeighborDown: the relation on Link to Peer is over, for Reason.
@@ -61,4 +61,5 @@ type Event struct {
 	Peer     PeerID
 	Session  RecvID   // the neighbor's session flow, with which services associate theirs
 	Features Features // what both ends offer
+	Wish     []byte   // what its services want at once; see Config.Wish
 }

@@ -65,6 +65,9 @@ type Group struct {
 
 	numbers uint16 // the last one of a session flow
 
+	wished *link          // that was told of a wish of ours, in a peering that goes on
+	wishes []receivedWish // of those that are not neighbors yet
+
 	routes      map[RouteID]*relay // routed messages that were here lately
 	routeBytes  int                // held of them
 	routed      []Routed           // arrived, not drained yet

@@ -42,6 +42,11 @@ func (g *Group) openPeering(now clock.Time, l *link) {
 		seen:     l.seen,
 		answers:  l.in != 0 && l.seen != 0,
 	}
+	if g.cfg.Wish != nil && g.wished == nil {
+		if init.wish = g.cfg.Wish(); len(init.wish) > 0 {
+			g.wished = l
+		}
+	}
 	g.send(now, l.out, init.append(g.buf[:0]))
 	g.send(now, l.out, append(g.buf[:0], msgAccepted))
 	g.send(now, l.out, append(g.buf[:0], g.beginMessage()))
@@ -187,6 +192,7 @@ func (g *Group) takeInit(now clock.Time, l *link, recv RecvID, msg []byte) {
 	member.heard, member.proven = now, true
 	g.attach(member, l)
 	l.pending, l.in, l.features = 0, recv, m.features
+	g.noteWish(l, m.wish)
 	if !g.room(now, l) {
 		g.refuse(now, l, ReasonFull)
 		return
@@ -270,7 +276,7 @@ func (g *Group) begin(now clock.Time, l *link) {
 	g.restSeeds()
 	g.stats.NeighborsUp++
 	g.dirty = true
-	g.emit(Event{Kind: NeighborUp, Link: l.id, Peer: l.peer, Session: l.in, Features: l.features})
+	g.emit(Event{Kind: NeighborUp, Link: l.id, Peer: l.peer, Session: l.in, Features: l.features, Wish: g.takeWish(l)})
 	g.joinedNow(l)
 	if l.offers(FeatureRevoke) {
 		g.sendRevocations(now, l, g.cfg.Authority.Revocations())

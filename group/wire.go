@@ -45,6 +45,7 @@ const (
 	optReceiver  = 0x03 // in init
 	optFeatures  = 0x10 // in init, ours
 	optNumber    = 0x11 // in init, ours: which flow belongs to which
+	optWish      = 0x12 // in init, ours: see Config.Wish
 	optAddresses = 0x0a // in reports
 	optReflexive = 0x0d // in reports
 	optNotice    = 0x10 // in reports, ours: news only, no answer is wanted
@@ -52,6 +53,9 @@ const (
 	optJoinSpec  = 0x10 // in join: the raw groupspec instead of the id
 	optJoinID    = 0x15 // in join
 )
+
+// maxWish is how long a wish may be.
+const maxWish = 64
 
 // initMessage is the first message on a session flow: it proves membership.
 type initMessage struct {
@@ -62,6 +66,7 @@ type initMessage struct {
 	number   uint16   // of this session flow, 0 from members that count none
 	seen     uint16   // of the last one of the receiver that the sender took, 0: none
 	answers  bool     // to it; otherwise that has ended
+	wish     []byte   // of the sender's services; empty: none
 }
 
 func (m *initMessage) append(b []byte) []byte {
@@ -83,6 +88,9 @@ func (m *initMessage) append(b []byte) []byte {
 		b = append(b, optNumber)
 		b = element.AppendVLU(b, uint64(m.number))
 		b = element.AppendVLU(b, seen)
+	}
+	if len(m.wish) > 0 {
+		b = element.AppendOption(b, optWish, m.wish)
 	}
 	return b
 }
@@ -151,6 +159,10 @@ func parseInit(msg []byte) (m initMessage, ok bool) {
 				return m, false
 			}
 			m.number, m.seen, m.answers = uint16(v), uint16(seen>>1), seen&1 != 0
+		case optWish:
+			if n := len(o.Value); n > 0 && n <= maxWish {
+				m.wish = o.Value
+			}
 		}
 	}
 	return m, group && proof && receiver

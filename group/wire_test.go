@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ func TestInitNumbers(t *testing.T) {
 	if !bytes.Equal(b[:len(b)-5], plain.append(nil)) || !bytes.Equal(b[len(b)-5:], []byte{4, 0x11, 0x82, 0x2c, 11}) {
 		t.Errorf("got %x", b)
 	}
-	if got, ok := parseInit(b); !ok || got != m {
+	if got, ok := parseInit(b); !ok || !reflect.DeepEqual(got, m) {
 		t.Errorf("read as %+v, %v; want %+v", got, ok, m)
 	}
 	for _, bad := range []string{"0111", "021100", "03110000", "0311c00005", "0411820001", "03110501"} {
@@ -100,7 +101,7 @@ func TestInitFeatures(t *testing.T) {
 	if !bytes.Equal(b[:len(b)-3], plain.append(nil)) || !bytes.Equal(b[len(b)-3:], []byte{2, 0x10, 5}) {
 		t.Errorf("got %x", b)
 	}
-	if got, ok := parseInit(b); !ok || got != m {
+	if got, ok := parseInit(b); !ok || !reflect.DeepEqual(got, m) {
 		t.Errorf("read as %+v, %v; want %+v", got, ok, m)
 	}
 	for i := 1; i < len(b)-3; i++ {
@@ -229,7 +230,7 @@ func FuzzMessages(f *testing.F) {
 	f.Add(appendBye(nil, ReasonFull))
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		if m, ok := parseInit(msg); ok {
-			if again, ok := parseInit(m.append(nil)); !ok || again != m {
+			if again, ok := parseInit(m.append(nil)); !ok || !reflect.DeepEqual(again, m) {
 				t.Fatalf("init %+v is read again as %+v, %v", m, again, ok)
 			}
 		}

@@ -63,7 +63,7 @@ func (st *stream) stateSoon(now clock.Time) {
 
 // current returns what there is to tell now, without the map.
 func (st *stream) current(now clock.Time) state {
-	m := state{key: st.key, room: st.room(), load: byte(min(st.load(), 255))}
+	m := state{key: st.readyKey(), room: st.room(), load: byte(min(st.load(), 255))}
 	if !st.win.empty() {
 		m.newest, m.oldest = st.win.top, st.win.low
 	}
@@ -98,7 +98,7 @@ func (st *stream) broadcast(now clock.Time) {
 			continue
 		}
 		if !p.synced {
-			st.sendAll(now, p)
+			st.sendAll(now, p, false)
 		} else if p.told != st.round && (all || st.due(p)) {
 			st.tell(now, p, &m, 0)
 		} else if p.told != st.round {
@@ -247,15 +247,22 @@ func (st *stream) broadcastOld(now clock.Time) {
 	}
 }
 
-// sendAll tells one neighbor everything that this node holds.
-func (st *stream) sendAll(now clock.Time, p *peer) {
+// sendAll tells one neighbor everything that this node holds, and sends it the
+// start of that if it wishes for that.
+func (st *stream) sendAll(now clock.Time, p *peer, wished bool) {
 	if p.ctrlOut == 0 {
 		return
 	}
 	var b []byte
+	var m state
 	if p.n.Modern {
-		m := st.current(now)
+		m = st.current(now)
 		m.flags |= stateFull | stateTree | statePrices
+		if wished {
+			if m.last = st.startFor(now, p, m.key); m.last != 0 {
+				m.flags |= stateStart
+			}
+		}
 		b = appendState(st.s.scratch[:0], &m)
 		b = appendBitmap(b, &st.win, m.newest, 0)
 	} else {
@@ -268,6 +275,9 @@ func (st *stream) sendAll(now clock.Time, p *peer) {
 	st.s.scratch = b
 	st.control(now, p, b)
 	p.synced, p.told = true, st.round
+	if m.last != 0 {
+		st.sendStart(now, p, m.key, m.last)
+	}
 }
 
 // epochDue reports whether the publisher's routes need a new epoch.

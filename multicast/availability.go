@@ -13,6 +13,7 @@ const (
 	stateKeyed  = 0x04 // the publisher marks key frames
 	stateAnswer = 0x08 // what was asked for and is not in the map is not held
 	stateHungry = 0x10 // news are wanted as soon as there are any
+	stateStart  = 0x40 // fragments from key on follow: see wish.go
 	statePrices = 0x20 // with stateTree: prices of slices follow the routes
 )
 
@@ -46,7 +47,8 @@ type state struct {
 	flags  byte
 	newest uint64 // highest id held, 0 = nothing yet
 	oldest uint64 // lowest id held, 0 = nothing
-	key    uint64 // newest id held that begins a key frame, 0 = none
+	key    uint64 // newest id held that begins a key frame which is held, 0 = none
+	last   uint64 // with stateStart: the fragments from key to this one follow
 	room   byte   // slices for which another child is welcome
 	load   byte   // slices pushed to all children together, at most 255
 	routes [numSlices]route
@@ -92,6 +94,9 @@ func appendState(b []byte, st *state) []byte {
 				b = append(b, st.least[i])
 			}
 		}
+	}
+	if st.flags&stateStart != 0 {
+		b = element.AppendVLU(b, st.last-st.key)
 	}
 	return b
 }
@@ -139,6 +144,13 @@ func consumeState(b []byte) (st state, ok bool) {
 				}
 			}
 		}
+	}
+	if st.flags&stateStart != 0 {
+		n := r.vlu()
+		if st.flags&stateTree == 0 || st.key == 0 || n > st.newest-st.key {
+			return state{}, false
+		}
+		st.last = st.key + n
 	}
 	st.bitmap = r.b
 	return st, !r.bad

@@ -21,6 +21,7 @@ const (
 	msgRefuse = 0x62
 	msgFetch  = 0x63
 	msgEnd    = 0x64
+	msgStart  = 0x65 // a fragment, to a newcomer: see wish.go
 )
 
 // Options of a stream description (groups-wire.md §5.1).

@@ -18,6 +18,7 @@ import (
 // network is a world of Services on virtual time: links with latency, jitter,
 // and loss that the flows make good by sending again.
 type network struct {
+	wishes bool // members tell what they wish for
 	t      testing.TB
 	now    clock.Time
 	rng    *rand.Rand
@@ -178,7 +179,11 @@ func (w *network) link(a, b *testNode) {
 		l.from.order = append(l.from.order, l)
 		l.from.nextR++
 		both := l.from.modern && l.to.modern
-		l.from.svc.NeighborUp(w.now, l.id, Member{Peer: l.to.peer, Session: l.from.nextR, Modern: both})
+		var wish []byte
+		if w.wishes {
+			wish = l.to.svc.Wish()
+		}
+		l.from.svc.Welcome(w.now, l.id, Member{Peer: l.to.peer, Session: l.from.nextR, Modern: both}, wish)
 		l.from.turn()
 	}
 }

@@ -11,17 +11,18 @@ import (
 //
 // Every id from start to frontier is held, or has a gap, or was given up.
 type fetching struct {
-	win      window
-	started  bool
-	startKey bool   // a key frame begins at start
-	start    uint64 // first id that is wanted
-	frontier uint64 // highest id that is known of
-	key      uint64 // newest id held that begins a key frame, 0 = none
-	keyed    bool   // the publisher marks key frames
-	missing  []gap  // by id
-	orphans  int    // gaps that wait for somebody to hold them
-	crowded  bool   // gaps are due that no neighbor has a pull to spare for
-	repairAt clock.Time
+	win       window
+	started   bool
+	startKey  bool   // a key frame begins at start
+	start     uint64 // first id that is wanted
+	frontier  uint64 // highest id that is known of
+	key       uint64 // newest id held that begins a key frame, 0 = none
+	keyBefore uint64 // the one before
+	keyed     bool   // the publisher marks key frames
+	missing   []gap  // by id
+	orphans   int    // gaps that wait for somebody to hold them
+	crowded   bool   // gaps are due that no neighbor has a pull to spare for
+	repairAt  clock.Time
 }
 
 // gap is a fragment that is known of and wanted, but not held.
@@ -309,6 +310,7 @@ func (st *stream) hold(now clock.Time, f *fragment, size int) {
 	st.meter.bytes += uint64(size)
 	st.keyed = st.keyed || f.tellsKeys()
 	if st.startsAt(f) {
+		st.keyBefore = max(st.keyBefore, min(st.key, f.id))
 		st.key = max(st.key, f.id)
 	}
 	st.noteChange(now, f.id)
@@ -361,6 +363,9 @@ func (st *stream) onState(now clock.Time, p *peer, msg []byte) bool {
 	st.beginEarlier(now, m.key)
 	st.onMap(now, m.newest)
 	p.newest, p.toldAt = m.newest, now
+	if m.last != 0 {
+		st.expectStart(now, p, m.key, m.last)
+	}
 	if m.flags&stateAnswer != 0 {
 		st.onAnswer(now, p)
 	}

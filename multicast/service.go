@@ -111,6 +111,11 @@ func (s *Service) Observe(f func(now clock.Time, id uint64)) { s.observe = f }
 // NeighborUp tells that the group has a new neighbor. Streams that this node
 // carries are described to it at once.
 func (s *Service) NeighborUp(now clock.Time, link group.LinkID, m Member) {
+	s.Welcome(now, link, m, nil)
+}
+
+// Welcome is NeighborUp for a neighbor that came with a wish: see Wish.
+func (s *Service) Welcome(now clock.Time, link group.LinkID, m Member, wish []byte) {
 	if s.byLink[link] != nil {
 		return
 	}
@@ -126,7 +131,7 @@ func (s *Service) NeighborUp(now clock.Time, link group.LinkID, m Member) {
 	}
 	for _, st := range s.streams {
 		if st.active {
-			st.greet(now, st.peerOf(n))
+			st.greet(now, st.peerOf(n), wishes(wish, st.desc.name))
 		}
 	}
 }
@@ -242,7 +247,7 @@ func (s *Service) bind(now clock.Time, recv group.RecvID, in *inflow, msg []byte
 	st.review(now)
 	if st.active {
 		p.synced = false // what it was told before it carried the stream, it did not keep
-		st.greet(now, p)
+		st.greet(now, p, false)
 		st.replan = true
 		st.wake(now)
 	}
@@ -296,12 +301,16 @@ func (s *Service) buried(now clock.Time, key Key) bool {
 // onControl takes a message of a stream's control flow after the first.
 func (s *Service) onControl(now clock.Time, p *peer, msg []byte) {
 	st := p.st
-	st.stats.ControlBytesReceived += uint64(len(msg))
 	typ := msg[0]
 	if typ >= msgState && !p.n.Modern {
 		s.counters.Unexpected++
 		return
 	}
+	if typ == msgStart {
+		st.onFragment(now, p, msg[1:])
+		return
+	}
+	st.stats.ControlBytesReceived += uint64(len(msg))
 	if typ == msgEnd || typ == msgDescription && len(msg) < maxEndMessage {
 		if last, signature, ok := consumeEnd(msg); !ok {
 			s.counters.Malformed++

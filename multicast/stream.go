@@ -164,7 +164,7 @@ func (st *stream) activate(now clock.Time) {
 	st.tickAt = now.Add(st.desc.availability)
 	for _, n := range st.s.neighbors {
 		if !n.banned {
-			st.greet(now, st.peerOf(n))
+			st.greet(now, st.peerOf(n), false)
 		}
 	}
 	// Those who described the stream before are known, but what they said then
@@ -198,8 +198,8 @@ func (st *stream) deactivate(now clock.Time) {
 }
 
 // greet describes the stream to a neighbor, and tells a modern one what is
-// there, unless that was done.
-func (st *stream) greet(now clock.Time, p *peer) {
+// there, unless that was done. One that has wished for the stream gets its start.
+func (st *stream) greet(now clock.Time, p *peer, wished bool) {
 	if p.refused || len(st.s.exiles) > 0 && st.s.exiled(now, p.n.Peer, &st.desc.key) {
 		return
 	}
@@ -211,7 +211,7 @@ func (st *stream) greet(now clock.Time, p *peer) {
 		p.synced = false
 	}
 	if !p.synced && (p.n.Modern || p.ctrlIn != 0) {
-		st.sendAll(now, p)
+		st.sendAll(now, p, wished && first)
 	}
 	if first && st.ended {
 		st.tellEnd(now, p) // after what there is to be had of it
@@ -396,6 +396,9 @@ func (st *stream) tick(now clock.Time) {
 	st.win.evict(now.Add(-keep), st.s.cfg.MaxWindowBytes)
 	if st.key != 0 && !st.win.has(st.key) {
 		st.key = 0
+	}
+	if st.keyBefore != 0 && !st.win.has(st.keyBefore) {
+		st.keyBefore = 0
 	}
 	if st.pub != nil && !st.ended {
 		st.pub.renew(now)

@@ -118,6 +118,14 @@ func TestOwnMessages(t *testing.T) {
 	if got, ok := consumeState(msg); !ok || !reflect.DeepEqual(got, st) {
 		t.Errorf("state with prices: got %+v, %v, want %+v", got, ok, st)
 	}
+	st.flags, st.last = st.flags|stateStart, 270
+	msg = append(appendState(nil, &st), st.bitmap...)
+	if want := unhex(t, "60822c67820022f0091401003202028102ffffffffffff001c05ffff000000000003ff01"); !bytes.Equal(msg, want) {
+		t.Errorf("state before a start:\ngot  %x\nwant %x", msg, want)
+	}
+	if got, ok := consumeState(msg); !ok || !reflect.DeepEqual(got, st) {
+		t.Errorf("state before a start: got %+v, %v, want %+v", got, ok, st)
+	}
 	a := ask{mask: 0x03, flags: askUrgent, fresh: 0x01, from: 301, ending: 0x40, until: 310}
 	a.below, a.worth = [numSlices]byte{1, 12}, [numSlices]byte{0x1c, 0x40}
 	if msg = appendAsk(nil, a); !bytes.Equal(msg, unhex(t, "61030301822d011c0c40408236")) {
@@ -148,7 +156,7 @@ func FuzzMessages(f *testing.F) {
 	for _, s := range []string{
 		"2105007465737421012444af5381cbcc0327a99b29ce447ffd90dbdf48682293321d3b5ae94cb17ea801020303be40040492a76002056403079344",
 		"2219ffffff", "2308", "2b5b", "2182", "60822c07820022f0091401003202028102ffffffffffffff01", "610f0101822d", "6281", "63822d8003", "64822c",
-		"2013080000008baf01", "30050609000000171701",
+		"2013080000008baf01", "30050609000000171701", "60822c67820022f0091401003202028102ffffffffffff001c05ffff000000000003ff01",
 	} {
 		f.Add(unhex(f, s))
 	}

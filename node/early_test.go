@@ -54,3 +54,38 @@ func TestStreamFromOnlyNeighbor(t *testing.T) {
 		})
 	}
 }
+
+// Join and Play at once bring the picture with the first word of the stream.
+func TestJoinAndPlay(t *testing.T) {
+	spec := testSpec(t, "at once")
+	first, source := start(t, spec)
+	ctx := testContext(t)
+	pub, err := source.Publish(ctx, "s", node.PublishOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pub.WriteMessage([]byte("picture"), 0, true); err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{urlOf(first)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	_, p, err := n.JoinAndPlay(ctx, spec, "s", node.PlayOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	timeout := time.AfterFunc(5*time.Second, func() { n.Close() })
+	defer timeout.Stop()
+	got := make([]byte, 7)
+	if _, err := p.Read(got); err != nil || string(got) != "picture" {
+		t.Fatalf("got %q, %v; want the picture", got, err)
+	}
+	if s := p.Stats(); s.Duplicates > 0 {
+		t.Errorf("%d duplicates", s.Duplicates)
+	}
+	if _, _, err := n.JoinAndPlay(ctx, testSpec(t, "other"), "", node.PlayOptions{}); err == nil {
+		t.Error("played a stream without a name")
+	}
+}

@@ -242,25 +242,28 @@ func (g *Group) Play(ctx context.Context, name string, o PlayOptions) (*Playback
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("play %q: %w", name, err)
 	}
+	var p *Playback
+	var err error
+	if derr := g.node.do(func(now clock.Time) { p, err = g.play(now, name) }); derr != nil {
+		return nil, fmt.Errorf("play %q: %w", name, derr)
+	}
+	return p, err
+}
+
+// play is Play on the loop.
+func (g *Group) play(now clock.Time, name string) (*Playback, error) {
 	if !g.spec.Multicast {
 		return nil, fmt.Errorf("play %q: the groupspec does not permit multicast", name)
 	}
+	if g.isDone() {
+		return nil, fmt.Errorf("play %q: %w", name, ErrClosed)
+	}
 	p := newPlayback(g, name)
 	var err error
-	if derr := g.node.do(func(now clock.Time) {
-		if g.isDone() {
-			err = ErrClosed
-			return
-		}
-		if p.core, err = g.core.streams.Play(now, name, multicast.PlayConfig{}); err == nil {
-			g.playbacks = append(g.playbacks, p)
-		}
-	}); derr != nil {
-		err = derr
-	}
-	if err != nil {
+	if p.core, err = g.core.streams.Play(now, name, multicast.PlayConfig{}); err != nil {
 		return nil, fmt.Errorf("play %q: %w", name, err)
 	}
+	g.playbacks = append(g.playbacks, p)
 	return p, nil
 }
 

@@ -34,6 +34,10 @@ type GroupCore struct {
 	traffic   [flowKinds]Bytes // of messages, by what they are for
 }
 
+// guestsWatch bounds the neighbors of an introducer's streams, which takes in more
+// newcomers than others.
+const guestsWatch = 256
+
 func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 	g := &GroupCore{core: c, spec: spec, authority: group.NewAuthority(spec)}
 	g.group = group.New(group.Config{
@@ -44,12 +48,18 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		AllowUnproven: c.cfg.AllowLegacy,
 		Features:      features(spec),
 		Authority:     g.authority,
+		Wish:          func() []byte { return g.streams.Wish() },
 		Rare:          c.cfg.Rare,
 	}, g.links(flowGroup))
+	neighbors := 0 // the default
+	if c.cfg.Introduce {
+		neighbors = guestsWatch
+	}
 	g.streams = multicast.New(multicast.Config{
-		Rand:    c.seededRand(),
-		GroupID: spec.ID(),
-		Keys:    c.keys(),
+		MaxNeighbors: neighbors,
+		Rand:         c.seededRand(),
+		GroupID:      spec.ID(),
+		Keys:         c.keys(),
 		MayPublish: func(now clock.Time, author group.PeerID, grant []byte) error {
 			return g.authority.May(group.RightPublish, author, grant, c.wall(now).Milliseconds())
 		},
@@ -304,11 +314,11 @@ func (g *GroupCore) routeResult(now clock.Time, r group.RouteResult) {
 func (g *GroupCore) groupEvent(now clock.Time, ev group.Event) {
 	switch ev.Kind {
 	case group.NeighborUp:
-		g.streams.NeighborUp(now, ev.Link, multicast.Member{
+		g.streams.Welcome(now, ev.Link, multicast.Member{
 			Peer:    ev.Peer,
 			Session: ev.Session,
 			Modern:  ev.Features&group.FeatureMulticast != 0,
-		})
+		}, ev.Wish)
 		if g.posts != nil && ev.Features&group.FeaturePosting != 0 {
 			g.posts.NeighborUp(now, ev.Link, posting.Member{Peer: ev.Peer, Session: ev.Session})
 		}

@@ -327,6 +327,31 @@ func (n *Node) Join(ctx context.Context, groupspec string) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
+	return n.join(ctx, spec, func(*Group, clock.Time) {})
+}
+
+// JoinAndPlay is Join and Play at once, which is sooner: the member that takes this
+// node in sends the start of the stream without being asked.
+func (n *Node) JoinAndPlay(ctx context.Context, groupspec, name string, _ PlayOptions) (*Group, *Playback, error) {
+	spec, err := group.ParseSpec(groupspec)
+	if err != nil {
+		return nil, nil, err
+	}
+	var p *Playback
+	var perr error
+	g, err := n.join(ctx, spec, func(g *Group, now clock.Time) { p, perr = g.play(now, name) })
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case perr != nil:
+		g.Close()
+		return nil, nil, perr
+	}
+	return g, p, nil
+}
+
+// join joins and calls with, on the loop, as soon as there is a group.
+func (n *Node) join(ctx context.Context, spec *group.Spec, with func(*Group, clock.Time)) (*Group, error) {
 	spec.Unlock() // which takes a while, and is not for the loop
 	g := newGroup(n, spec)
 	seeds := n.cachedSeeds(spec)
@@ -337,6 +362,7 @@ func (n *Node) Join(ctx context.Context, groupspec string) (*Group, error) {
 			g.core.group.AddSeed(now, s.peer, s.addrs)
 		}
 		n.groups = append(n.groups, g)
+		with(g, now)
 	}); err != nil {
 		return nil, fmt.Errorf("join: %w", err)
 	}
@@ -345,6 +371,7 @@ func (n *Node) Join(ctx context.Context, groupspec string) (*Group, error) {
 	}
 	timeout := time.NewTimer(n.cfg.JoinTimeout)
 	defer timeout.Stop()
+	var err error
 	select {
 	case <-g.joined:
 		return g, nil

@@ -94,16 +94,12 @@ func (c *playCmd) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	defer c.stop(n)
-	g, err := n.Join(ctx, c.Group.String())
+	_, sub, err := n.JoinAndPlay(ctx, c.Group.String(), c.Stream, node.PlayOptions{})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return joinError(err, &c.nodeFlags)
-	}
-	sub, err := g.Play(ctx, c.Stream, node.PlayOptions{})
-	if err != nil {
-		return err
 	}
 	defer sub.Close()
 
