@@ -30,7 +30,7 @@ type hold struct {
 }
 
 const (
-	maxHeld   = 16               // links that are held
+	maxHeld   = 32               // links that are held
 	heldGuest = 8                // and how many of these don't count against newcomers
 	holdTime  = 15 * time.Second // for which a link is kept after it was used
 	pinAgain  = 2 * time.Second  // before a member that was not found is looked for again
@@ -66,6 +66,14 @@ func (g *Group) Pin(now clock.Time, peer PeerID, d time.Duration) bool {
 	}
 	g.dirty = true
 	return true
+}
+
+// Meet is Pin for a member that the far end of a link is linked with.
+func (g *Group) Meet(now clock.Time, peer PeerID, via LinkID, d time.Duration) bool {
+	if via != 0 {
+		g.learn(now, peer, now, nil, via)
+	}
+	return g.Pin(now, peer, d)
 }
 
 // Unpin ends that.

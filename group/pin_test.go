@@ -97,3 +97,33 @@ func TestPinBounds(t *testing.T) {
 		t.Errorf("%d pins left", len(a.g.pins))
 	}
 }
+
+// A member is met by way of one that both are linked with, without a question to the ring.
+func TestMeet(t *testing.T) {
+	n := newSimNet(t, 4)
+	grow(n, 60, 50*time.Millisecond)
+	n.run(30 * time.Second)
+	met := 0
+	for range 10 {
+		a, b := n.strangers()
+		for _, c := range n.live {
+			if !a.g.Linked(c.peer) || !b.g.Linked(c.peer) {
+				continue
+			}
+			before := a.g.stats
+			if !a.g.Meet(n.now, b.peer, a.g.book.get(c.peer).link.id, 10*time.Second) {
+				t.Fatal("refused")
+			}
+			a.turn()
+			n.run(2 * time.Second)
+			if !a.g.Linked(b.peer) || a.g.stats.Finds != before.Finds {
+				t.Errorf("linked %v, after %d questions", a.g.Linked(b.peer), a.g.stats.Finds-before.Finds)
+			}
+			met++
+			break
+		}
+	}
+	if met < 5 {
+		t.Errorf("only %d had somebody in common", met)
+	}
+}

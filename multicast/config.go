@@ -30,6 +30,10 @@ type Config struct {
 	// AllowUnsigned admits streams that are not signed, as old peers publish them.
 	AllowUnsigned bool
 
+	// Company links this node with members that would be better parents than its
+	// neighbors are. nil: streams make do with the links that there are.
+	Company Company
+
 	// Rare makes rare things common, in simulations. nil: nothing of the kind.
 	Rare *rare.Points
 

@@ -22,6 +22,8 @@ const (
 	msgFetch  = 0x63
 	msgEnd    = 0x64
 	msgStart  = 0x65 // a fragment, to a newcomer: see wish.go
+	msgWho    = 0x66 // who feeds a member: see company.go
+	msgWay    = 0x67
 )
 
 // Options of a stream description (groups-wire.md §5.1).

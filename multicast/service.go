@@ -56,6 +56,7 @@ type Service struct {
 	subs      []*Subscription
 	graves    []grave // streams that ended lately, oldest first
 	exiles    []exile // neighbors that were cut off lately, likewise
+	company   company
 	hasher    hash.Hash
 	sum       []byte
 	observe   func(now clock.Time, id uint64)
@@ -356,6 +357,15 @@ func (s *Service) onControl(now clock.Time, p *peer, msg []byte) {
 		var bitmap []byte
 		if first, bitmap, ok = consumeFetch(msg); ok {
 			st.onFetch(now, p, first, bitmap)
+		}
+	case msgWho:
+		if ok = len(msg) == 2 && msg[1] < numSlices; ok {
+			st.onWho(now, p, int(msg[1]))
+		}
+	case msgWay:
+		var w way
+		if w, ok = consumeWay(msg); ok {
+			st.onWay(now, p, &w)
 		}
 	default:
 		s.counters.Unexpected++

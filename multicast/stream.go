@@ -434,6 +434,7 @@ func (st *stream) tick(now clock.Time) {
 	st.forgetDepths(now)
 	st.replan = true
 	st.improve(now)
+	st.keepCompany(now)
 	st.stateAt = now
 	if len(st.subs) > 0 {
 		st.s.reviewSubscriptions(now)

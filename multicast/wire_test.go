@@ -142,6 +142,10 @@ func TestOwnMessages(t *testing.T) {
 	if !ok || mask != 0x81 || len(raw) != 64 || raw[0] != 1 || raw[32] != 2 {
 		t.Errorf("refuse: got %x, %x, %v", mask, raw, ok)
 	}
+	to := way{slice: 3, price: 0x1c, delay: 13000, peer: group.PeerID{1, 2}}
+	if got, ok := consumeWay(appendWay(nil, &to)); !ok || got != to {
+		t.Errorf("way: got %+v, %v", got, ok)
+	}
 	first, bitmap, ok := consumeFetch(unhex(t, "63822d8003"))
 	if !ok || first != 301 || !bytes.Equal(bitmap, []byte{0x80, 3}) {
 		t.Errorf("fetch: got %d, %x, %v", first, bitmap, ok)
@@ -156,7 +160,7 @@ func FuzzMessages(f *testing.F) {
 	for _, s := range []string{
 		"2105007465737421012444af5381cbcc0327a99b29ce447ffd90dbdf48682293321d3b5ae94cb17ea801020303be40040492a76002056403079344",
 		"2219ffffff", "2308", "2b5b", "2182", "60822c07820022f0091401003202028102ffffffffffffff01", "610f0101822d", "6281", "63822d8003", "64822c",
-		"2013080000008baf01", "30050609000000171701", "60822c67820022f0091401003202028102ffffffffffff001c05ffff000000000003ff01",
+		"2013080000008baf01", "30050609000000171701", "60822c67820022f0091401003202028102ffffffffffff001c05ffff000000000003ff01", "6603",
 	} {
 		f.Add(unhex(f, s))
 	}
@@ -204,6 +208,13 @@ func FuzzMessages(f *testing.F) {
 		}
 		consumeRefuse(b)
 		consumeFetch(b)
+		if len(b) > 0 {
+			if w, ok := consumeWay(b); ok {
+				if again, ok := consumeWay(appendWay(nil, &w)); !ok || again != w {
+					t.Errorf("way %+v became %+v", w, again)
+				}
+			}
+		}
 		consumePush(b)
 		consumePull(b)
 		consumeEnd(b)

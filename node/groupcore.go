@@ -57,6 +57,7 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 	}
 	g.streams = multicast.New(multicast.Config{
 		MaxNeighbors: neighbors,
+		Company:      g.group,
 		Rand:         c.seededRand(),
 		GroupID:      spec.ID(),
 		Keys:         c.keys(),

@@ -35,6 +35,7 @@ type Config struct {
 
 	Rate     int           // of the stream, in bit/s
 	KeyEvery time.Duration // between key frames
+	Pictures int           // messages a second, as a camera writes them; 0: each is one fragment
 	Copies   int           // that the publisher pushes of each slice, 0: the default
 	Uplinks  []Uplink      // of viewers, dealt by share; none: without limit
 	Source   Uplink        // of the publisher
@@ -91,9 +92,11 @@ type Audience struct {
 	pub     *multicast.Publication
 
 	message []byte
+	pieces  int     // fragments of a message
+	media   float64 // bytes of it in each, on the average
 	every   time.Duration
 	keyEach int
-	written []clock.Time // each message, which is one fragment
+	written []clock.Time // when each fragment was
 	sentAt  []clock.Time // when that of each fragment from 1 on was written; 0: it is a digest
 	waits   []float64    // ms, until that fragment went out, signed
 	stopped bool
@@ -132,7 +135,9 @@ const (
 	streamName = "cam"
 	playout    = 500 * time.Millisecond
 	bin        = 100 * time.Millisecond
-	media      = 940 // bytes of a message, which is one fragment
+	single     = 940 // bytes of a message that is one fragment
+	piece      = 959 // of a fragment of one that is more, at most
+	ownHead    = 9   // of a message
 )
 
 // New makes a group of an introducer and a publisher, who announces its stream.
@@ -143,8 +148,14 @@ func New(cfg Config) (*Audience, error) {
 	}
 	a := &Audience{cfg: cfg, spec: spec, rng: rand.New(rand.NewPCG(cfg.Seed, 0x6c697665)), dealt: make([]int, len(cfg.Uplinks))}
 	a.deal = cfg.Map.NewDealer(a.rng)
-	a.message = make([]byte, media)
-	a.every = time.Duration(int64(media) * 8 * int64(time.Second) / int64(cfg.Rate))
+	size := single
+	if cfg.Pictures > 0 {
+		size = cfg.Rate / 8 / cfg.Pictures
+	}
+	a.message = make([]byte, size)
+	a.pieces = (size + ownHead + piece - 1) / piece
+	a.media = float64(size) / float64(a.pieces)
+	a.every = time.Duration(int64(size) * 8 * int64(time.Second) / int64(cfg.Rate))
 	a.keyEach = max(int(cfg.KeyEvery/a.every), 1)
 	if cfg.Packets {
 		a.world = newPackets(a)
@@ -222,7 +233,7 @@ func (a *Audience) Fill(members int, over time.Duration) error {
 func (a *Audience) Kill(m *Member) {
 	m.gone = a.world.now()
 	a.leave(m)
-	a.past.count(m)
+	a.past.count(m, a.media)
 	a.world.stop(m)
 	m.sub = nil
 }
@@ -262,8 +273,10 @@ func (a *Audience) publish() {
 		return
 	}
 	p := a.members[1]
-	key := len(a.written)%a.keyEach == 0
-	a.written = append(a.written, a.world.now())
+	key := len(a.written)/a.pieces%a.keyEach == 0
+	for range a.pieces {
+		a.written = append(a.written, a.world.now())
+	}
 	a.world.do(p, func(now clock.Time) {
 		err := a.pub.Write(now, multicast.Message{Data: a.message, Key: key, SentAt: int64(now) / 1000})
 		if err != nil {
@@ -273,7 +286,7 @@ func (a *Audience) publish() {
 	a.world.at(a.world.now().Add(a.every), a.publish)
 }
 
-// sent notes which message a fragment of the publisher is.
+// sent notes when a fragment of the publisher was written.
 func (a *Audience) sent(now clock.Time, id uint64) {
 	at := a.written[len(a.waits)]
 	for uint64(len(a.sentAt)) < id {

@@ -70,19 +70,19 @@ func (a *Audience) totals() totals {
 	t := a.past
 	t.bytes, t.events = a.world.bytes(), a.world.events()
 	for _, m := range a.Living() {
-		t.count(m)
+		t.count(m, a.media)
 	}
 	t.pubSent = a.pub.Stats().BytesSent
 	return t
 }
 
-func (t *totals) count(m *Member) {
+func (t *totals) count(m *Member, media float64) {
 	for _, st := range m.group.Streams().Streams() {
 		t.control += st.ControlBytesSent
 		if m.sub == nil {
 			continue
 		}
-		t.payload += st.Fragments * media
+		t.payload += uint64(float64(st.Fragments) * media)
 		t.digests += st.DigestBytes
 		t.digestCount += st.Digests
 		t.digestTwice += st.DigestsTwice
@@ -146,12 +146,12 @@ func (a *Audience) Figures() *Figures {
 	}
 	f.OnTime = float64(on) / float64(max(due, 1))
 	f.Delivered = min(n/float64(max(due, 1)), 1)
-	payload := float64(after.payload - a.before.payload)
-	f.Duplicates = float64((after.dupes-a.before.dupes)*media) / payload
+	payload, media := float64(after.payload-a.before.payload), a.media
+	f.Duplicates = float64(after.dupes-a.before.dupes) * media / payload
 	f.Control = float64(after.control-a.before.control) / payload
-	f.Pulled = float64((after.pulled-a.before.pulled)*media) / payload
+	f.Pulled = float64(after.pulled-a.before.pulled) * media / payload
 	f.Wire = (float64(after.bytes-a.before.bytes) - payload) / payload
-	published := float64((len(a.waits) - a.waitsBefore) * media)
+	published := float64(len(a.waits)-a.waitsBefore) * media
 	for _, w := range a.waits[a.waitsBefore:] {
 		f.Wait += w / float64(len(a.waits)-a.waitsBefore)
 	}
@@ -159,7 +159,7 @@ func (a *Audience) Figures() *Figures {
 	f.DigestsTwice = float64(after.digestTwice-a.before.digestTwice) / count
 	f.DigestsPulled = float64(after.digestPulled-a.before.digestPulled) / count
 	f.Digests = float64(after.digests-a.before.digests) / payload
-	f.Waited = float64((after.waited-a.before.waited)*media) / payload
+	f.Waited = float64(after.waited-a.before.waited) * media / payload
 	f.WaitedFor = (after.waitTime - a.before.waitTime).Seconds() * 1000 * media / payload
 	f.Copies = float64(after.pubSent-a.before.pubSent) / published
 	f.Events = after.events - a.before.events

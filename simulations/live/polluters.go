@@ -29,7 +29,7 @@ func (a *Audience) Pollute(share float64) {
 		m := viewers[i]
 		m.polluted = map[group.PeerID]clock.Time{}
 		m.bare.Alter = func(to group.PeerID, metadata, msg []byte) []byte {
-			digest := len(msg) < media // it is shorter than what is written
+			digest := len(msg) < int(a.media)/2 // it is shorter than what is written
 			if !bytes.Equal(metadata, []byte{0x00, 0x47, 0x52, 0x12}) || digest && no%2 == 0 {
 				return msg
 			}
@@ -60,12 +60,19 @@ func (a *Audience) banned(by *Member, peer group.PeerID) {
 }
 
 // trusted returns how many members were sent something false longer than a
-// time ago by one that they have not cut off.
+// time ago by one that they have not cut off, and are still linked with: what is under way
+// when a link ends does not arrive.
 func (a *Audience) trusted(d time.Duration) int {
 	n := 0
+	linked := map[[2]group.PeerID]bool{}
+	for _, m := range a.Viewers() {
+		for nb := range m.group.Group().Neighbors() {
+			linked[[2]group.PeerID{nb.Peer, m.Peer}] = true
+		}
+	}
 	for _, m := range a.Viewers() {
 		for to, at := range m.polluted { // order-free: a sum
-			if a.world.now().Sub(at) > d && !a.lies.caught[[2]group.PeerID{m.Peer, to}] {
+			if pair := [2]group.PeerID{m.Peer, to}; a.world.now().Sub(at) > d && !a.lies.caught[pair] && linked[pair] {
 				n++
 			}
 		}

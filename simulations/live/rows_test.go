@@ -17,6 +17,7 @@ var (
 	large        = flag.Bool("large", false, "run the measurements at the size of their rows, which takes minutes")
 	largePackets = flag.Bool("packets", false, "with the whole transport instead of messages")
 	largeMembers = flag.Int("members", 0, "members, instead of what each row has by default")
+	largePicture = flag.Int("pictures", 0, "messages a second, instead of one for each fragment")
 	largeRate    = flag.Int("rate", 0, "kbit/s of the stream, instead of what each row has")
 	largeSeeds   = flag.Int("seeds", 10, "runs of each")
 	largeSettle  = flag.Duration("settle", 20*time.Second, "time before a steady row is measured")
@@ -135,6 +136,7 @@ func (r *row) start(cfg Config, settle time.Duration) *Audience {
 	cfg.Packets = *largePackets
 	cfg.Rate = cmp.Or(cfg.Rate, r.rate)
 	cfg.KeyEvery = time.Second
+	cfg.Pictures = *largePicture
 	a, err := New(cfg)
 	if err != nil {
 		r.Fatal(err)
