@@ -79,13 +79,13 @@ func (st *stream) keepCompany(now clock.Time) {
 		}
 		return !s.cfg.Company.Meet(now, m.peer, 0, keepTime)
 	})
-	if len(s.company.met) >= maxMet || st.pub != nil || !st.busy(now) {
+	if len(s.company.met) >= maxMet || st.pub != nil || !st.busy(now) || s.cfg.UploadLimit > 0 {
 		return
 	}
 	for i := range numSlices {
 		t := (st.rotation + i) % numSlices
 		sl := &st.slices[t]
-		if p := sl.parent; p != nil && sl.next == nil && sl.confirmed && !sl.moving && p.n.Modern && p.routes[t].depth > 0 {
+		if p := sl.parent; p != nil && sl.next == nil && sl.confirmed && !sl.moving && p.n.Modern && p.routes[t].depth > 0 && st.plenty(t) {
 			s.company.asked, s.company.slice = p, t
 			st.control(now, p, []byte{msgWho, byte(t)})
 			return
@@ -93,7 +93,20 @@ func (st *stream) keepCompany(now clock.Time) {
 	}
 }
 
-// feeds reports whether a member is a parent in any stream.
+// plenty reports whether most neighbors have room in a slice. Where room is scarce, whoever
+// is driven out of a place finds no other, and shorter ways for some are no gain.
+func (st *stream) plenty(s int) bool {
+	room, all := 0, 0
+	for _, p := range st.peers {
+		if p.n.Modern && p.ctrlIn != 0 {
+			all++
+			room += int(p.room >> s & 1)
+		}
+	}
+	return 2*room > all
+}
+
+// fedBy reports whether a member is a parent in any stream.
 func (s *Service) fedBy(id group.PeerID) bool {
 	for _, n := range s.neighbors {
 		if n.Peer == id {

@@ -238,7 +238,6 @@ const (
 	idleGaps       = 16   // of which the storage is kept
 	maxOutstanding = 64   // fragments pulled of one neighbor
 	minPullRate    = 128 << 10
-	pullPart       = 4  // a pull gets what is left of this part of the upload limit's burst, so that pushes come first
 	admitSpare     = 8  // part of the upload limit that is not given away to children,
 	urgentSpare    = 64 // and if they have nobody else
 	minPullBurst   = 2 << 20

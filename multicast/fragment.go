@@ -14,6 +14,7 @@ const (
 
 // Types of messages that this package knows something of. Others pass through.
 const (
+	TypeAudio byte = 0x08 // RTMP audio data, as old publishers send it
 	TypeVideo byte = 0x09 // RTMP video data, as old publishers send it
 	TypeOwn   byte = 0x52 // ours: flags, the publisher's clock, opaque data (docs/multicast.md)
 )
@@ -22,6 +23,8 @@ const (
 const (
 	ownKey   = 0x01 // decoding can start here
 	ownKeyed = 0x02 // the publisher marks messages where decoding can start
+	ownFirst = 0x04 // the message's class: see priority.go
+	ownSpare = 0x08
 )
 
 // ownHeadSize is the size of the head that our own messages carry before their

@@ -11,6 +11,7 @@ type Message struct {
 	Data      []byte // at most MaxMessage bytes; not kept
 	Timestamp uint32 // of the media, in milliseconds
 	Key       bool   // a player may start here
+	Class     Class  // what becomes of it where not all can be had
 	SentAt    int64  // the publisher's clock, Unix microseconds; travels along so that receivers can measure delay
 }
 
@@ -46,6 +47,12 @@ func (p *Publication) Write(now clock.Time, m Message) error {
 	}
 	if p.st.keyed {
 		flags |= ownKeyed
+	}
+	switch m.Class {
+	case First:
+		flags |= ownFirst
+	case Spare:
+		flags |= ownSpare
 	}
 	p.head = append(p.head[:0], flags)
 	p.head = binary.BigEndian.AppendUint64(p.head, uint64(m.SentAt))

@@ -261,11 +261,15 @@ func (st *stream) onFetch(now clock.Time, p *peer, first uint64, bitmap []byte) 
 // neighbor has not asked for too much.
 func (st *stream) serve(now clock.Time, p *peer, id uint64) {
 	msg := st.win.get(id)
-	if msg == nil || p.ctrlIn == 0 || !st.allow(now, p, len(msg)) {
+	class := Plain
+	if msg != nil {
+		class = st.classOfHeld(msg)
+	}
+	if msg == nil || p.ctrlIn == 0 || !st.allow(now, p, len(msg), class) {
 		st.stats.PullsUnserved++
 		return
 	}
-	if st.sendFragment(now, p, id, msg) {
+	if st.sendFragment(now, p, id, msg, class) {
 		st.stats.FragmentsRequestedByPeers++
 	} else {
 		st.stats.PullsUnserved++
@@ -274,13 +278,13 @@ func (st *stream) serve(now clock.Time, p *peer, id uint64) {
 
 // allow takes the cost of a pulled fragment from what the neighbor, and all
 // neighbors together, may have.
-func (st *stream) allow(now clock.Time, p *peer, size int) bool {
+func (st *stream) allow(now clock.Time, p *peer, size int, class Class) bool {
 	rate := max(4*st.meter.rate, minPullRate)
 	if !p.allowance.take(now, size, rate, max(4*st.meter.rate, minPullBurst)) {
 		return false
 	}
 	if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
-		return st.s.upload.has(now, limit, pullPart)
+		return st.s.upload.has(now, limit, pullRoom[class])
 	}
 	return true
 }
@@ -307,10 +311,10 @@ func (a *allowance) take(now clock.Time, size int, rate, burst uint64) bool {
 	return true
 }
 
-// has reports whether anything is left of a part of an eighth of a second's bytes.
-func (a *allowance) has(now clock.Time, rate, part uint64) bool {
+// has reports whether anything is left of so many eighths of an eighth of a second's bytes.
+func (a *allowance) has(now clock.Time, rate, eighths uint64) bool {
 	a.drain(now, rate)
-	return a.used < int64(rate/8/part)
+	return a.used < int64(rate/8*eighths/8)
 }
 
 // spend counts bytes that are sent in any case.

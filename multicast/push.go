@@ -14,6 +14,7 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 	id := f.id
 	bit := byte(1) << (id % numSlices)
 	digest := st.signed() && f.isDigest()
+	class := st.classOf(f)
 	if st.fed&bit == 0 && !digest {
 		return
 	}
@@ -28,11 +29,11 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 		if p == from || p.have.has(id) {
 			continue
 		}
-		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, 1) {
+		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, pushRoom[class]) {
 			st.stats.PushesDropped++
 			continue
 		}
-		switch sent := st.sendFragment(now, p, id, msg); {
+		switch sent := st.sendFragment(now, p, id, msg, class); {
 		case !sent:
 			st.stats.PushesDropped++
 		case !digest:
@@ -44,15 +45,14 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 // sendFragment puts a fragment on a neighbor's media flow, unless that is
 // backed up. Media that is late is not worth the retransmission, so it has a
 // deadline.
-func (st *stream) sendFragment(now clock.Time, p *peer, id uint64, msg []byte) bool {
+func (st *stream) sendFragment(now clock.Time, p *peer, id uint64, msg []byte, class Class) bool {
 	if p.mediaOut == 0 {
 		p.mediaOut = st.s.openFlow(now, p, metaMedia, p.ctrlIn, group.ClassMedia)
 	}
-	if st.s.flows.Backlog(p.mediaOut) > max(minBacklog, int(st.meter.rate)) || st.s.cfg.Rare.Hit(rare.PushNot) {
+	if st.s.flows.Backlog(p.mediaOut) > max(minBacklog, int(st.meter.rate))/4*queueRoom[class] || st.s.cfg.Rare.Hit(rare.PushNot) {
 		return false
 	}
-	life := min(max(st.desc.window/2, minPushLife), maxPushLife)
-	st.s.flows.Send(now, p.mediaOut, msg, now.Add(life))
+	st.s.flows.Send(now, p.mediaOut, msg, now.Add(st.life(class)))
 	p.have.add(id)
 	st.stats.BytesSent += uint64(len(msg))
 	if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
@@ -118,7 +118,8 @@ func (st *stream) catchUp(now clock.Time, p *peer, mask byte, from uint64) {
 		if msg == nil {
 			continue
 		}
-		if !st.allow(now, p, len(msg)) || !st.sendFragment(now, p, id, msg) {
+		class := st.classOfHeld(msg)
+		if !st.allow(now, p, len(msg), class) || !st.sendFragment(now, p, id, msg, class) {
 			return
 		}
 		st.stats.FragmentsPushedToPeers++

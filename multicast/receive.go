@@ -23,6 +23,7 @@ type fetching struct {
 	orphans   int    // gaps that wait for somebody to hold them
 	crowded   bool   // gaps are due that no neighbor has a pull to spare for
 	repairAt  clock.Time
+	classes   []classed // the latest of them
 }
 
 // gap is a fragment that is known of and wanted, but not held.
@@ -306,6 +307,7 @@ func (st *stream) hold(now clock.Time, f *fragment, size int) {
 	} else {
 		st.stats.Fragments++
 	}
+	st.noteClass(f)
 	st.meter.fragments++
 	st.meter.bytes += uint64(size)
 	st.keyed = st.keyed || f.tellsKeys()

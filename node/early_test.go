@@ -85,6 +85,12 @@ func TestJoinAndPlay(t *testing.T) {
 	if s := p.Stats(); s.Duplicates > 0 {
 		t.Errorf("%d duplicates", s.Duplicates)
 	}
+	if err := pub.WriteClassed([]byte("soundly"), time.Second, false, node.ClassFirst); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Read(got); err != nil || string(got) != "soundly" {
+		t.Fatalf("got %q, %v; want the sound", got, err)
+	}
 	if _, _, err := n.JoinAndPlay(ctx, testSpec(t, "other"), "", node.PlayOptions{}); err == nil {
 		t.Error("played a stream without a name")
 	}

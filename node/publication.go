@@ -42,8 +42,25 @@ func (p *Publication) Write(b []byte) (int, error) {
 // media time, kept to the millisecond, and says whether a player can start
 // with it. It returns as soon as the node has taken the message.
 func (p *Publication) WriteMessage(data []byte, pts time.Duration, key bool) error {
+	return p.WriteClassed(data, pts, key, ClassPlain)
+}
+
+// Class is what becomes of a message where there is no room for all of a stream: those of
+// ClassSpare are left out first, those of ClassFirst, and messages with which a player can
+// start, last.
+type Class = multicast.Class
+
+// Classes of messages.
+const (
+	ClassPlain = multicast.Plain
+	ClassFirst = multicast.First // sound, and whatever others need
+	ClassSpare = multicast.Spare // what can be done without
+)
+
+// WriteClassed is WriteMessage of a class.
+func (p *Publication) WriteClassed(data []byte, pts time.Duration, key bool, class Class) error {
 	m := multicast.Message{
-		Data: data, Timestamp: uint32(pts / time.Millisecond), Key: key,
+		Data: data, Timestamp: uint32(pts / time.Millisecond), Key: key, Class: class,
 		SentAt: time.Now().UnixMicro(),
 	}
 	var err error

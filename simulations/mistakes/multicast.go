@@ -146,7 +146,7 @@ var inMulticast = []Mistake{
 		Name: "upload-limit-ignored",
 		Why:  "more is sent than the member may",
 		File: "multicast/push.go",
-		Old:  "if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, 1) {",
+		Old:  "if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, pushRoom[class]) {",
 		New:  "if limit := uint64(st.s.cfg.UploadLimit); limit > 1<<60 {",
 	},
 	{
