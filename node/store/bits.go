@@ -17,6 +17,13 @@ func (s bitset) has(i int) bool { return s[i/64]>>(i%64)&1 != 0 }
 func (s bitset) add(i int)      { s[i/64] |= 1 << (i % 64) }
 func (s bitset) drop(i int)     { s[i/64] &^= 1 << (i % 64) }
 
+// dropAll drops the members of a set of the same size.
+func (s bitset) dropAll(o bitset) {
+	for i, w := range o {
+		s[i] &^= w
+	}
+}
+
 func (s bitset) count() (n int) {
 	for _, w := range s {
 		n += bits.OnesCount64(w)

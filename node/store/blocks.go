@@ -220,6 +220,7 @@ func (s *Store) wrote(it *item, f file, i, n int) {
 	}
 	it.here.add(i)
 	it.sure.add(i)
+	it.fresh.add(i)
 	it.dirty += int64(n)
 	s.mu.Lock()
 	it.have++
@@ -270,8 +271,10 @@ func (s *Store) with(h content.Hash, f func(it *item) error) error {
 	return f(it)
 }
 
-// ReadBlock returns a block and the first hashes of its proof, checked, in buf if
-// that has room, the proof first: content.MaxProof + content.BlockSize is enough for any. The
+// ReadBlock returns a block for somebody who checks it himself, and the first
+// hashes of its proof, in buf if that has room, the proof first:
+// content.MaxProof + content.BlockSize is enough for any. It is checked here too,
+// except soon after WriteBlock did so, while the disk need not have it yet. The
 // error wraps ErrMissing if the block is not there; ErrCorrupt if the disk
 // does not have it any more as it was, in which case it is missing from now
 // on; and ErrChanged if the file is shared in place and has changed, in which
@@ -282,22 +285,24 @@ func (s *Store) ReadBlock(h content.Hash, i, hashes int, buf []byte) (data, proo
 		return nil, nil, err
 	}
 	defer s.release(it)
-	return s.readBlock(it, i, hashes, buf)
+	return s.readBlock(it, i, hashes, buf, true)
 }
 
 // errSwapped is a read from a file that was closed or replaced meanwhile.
 var errSwapped = errors.New("store: file was replaced")
 
-func (s *Store) readBlock(it *item, i, hashes int, buf []byte) (data, proof []byte, err error) {
+// readBlock is ReadBlock of an acquired file; what is fresh is only left
+// unchecked if the caller says so.
+func (s *Store) readBlock(it *item, i, hashes int, buf []byte, unchecked bool) (data, proof []byte, err error) {
 	for range 3 {
-		if data, proof, err = s.tryRead(it, i, hashes, buf); !errors.Is(err, errSwapped) {
+		if data, proof, err = s.tryRead(it, i, hashes, buf, unchecked); !errors.Is(err, errSwapped) {
 			break
 		}
 	}
 	return data, proof, err
 }
 
-func (s *Store) tryRead(it *item, i, hashes int, buf []byte) (data, proof []byte, err error) {
+func (s *Store) tryRead(it *item, i, hashes int, buf []byte, unchecked bool) (data, proof []byte, err error) {
 	it.mu.Lock()
 	if err := s.load(it); err != nil {
 		it.mu.Unlock()
@@ -310,6 +315,7 @@ func (s *Store) tryRead(it *item, i, hashes int, buf []byte) (data, proof []byte
 		return nil, nil, fmt.Errorf("%w: %d of %s", ErrMissing, i, it.hash)
 	}
 	leaf, _ := tree.Leaf(i)
+	unchecked = unchecked && it.fresh.has(i)
 	hashes = min(hashes, content.MaxProof/content.HashSize)
 	buf = slices.Grow(buf[:0], n+hashes*content.HashSize)
 	proof, err = tree.AppendProof(buf, i, hashes)
@@ -321,6 +327,9 @@ func (s *Store) tryRead(it *item, i, hashes int, buf []byte) (data, proof []byte
 	data = buf[len(proof) : len(proof)+n : len(proof)+n]
 	_, err = f.ReadAt(data, int64(i)*content.BlockSize)
 	if err == nil {
+		if unchecked {
+			return data, proof, nil
+		}
 		var sum content.Hash
 		if sum, err = tree.Sum(i, data); err == nil && sum == leaf {
 			return data, proof, nil
@@ -347,6 +356,7 @@ func (s *Store) spoiled(it *item, f file, i int, why error) error {
 	}
 	it.here.drop(i)
 	it.sure.drop(i)
+	it.fresh.drop(i)
 	s.mu.Lock()
 	it.have--
 	done := it.record.State == stateDone

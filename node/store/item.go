@@ -42,6 +42,7 @@ type openFile struct {
 	pairs file // nil if the tree has none, or the file is complete
 	here  bitset
 	sure  bitset // of here, checked since the file was opened
+	fresh bitset // of sure, written since what was written was last made durable
 	exact bool   // the index says just which blocks are there
 
 	dirty   int64 // bytes that are not durable
@@ -153,7 +154,7 @@ func (s *Store) load(it *item) error {
 	if err != nil {
 		return err
 	}
-	o := openFile{tree: tree, own: r.Place == nil, here: newBitset(tree.Blocks()), sure: newBitset(tree.Blocks())}
+	o := openFile{tree: tree, own: r.Place == nil, here: newBitset(tree.Blocks()), sure: newBitset(tree.Blocks()), fresh: newBitset(tree.Blocks())}
 	if err := s.openFiles(it, &o, &r); err != nil {
 		o.close()
 		return err

@@ -61,9 +61,11 @@ func (s *Store) flush(c *checkpoint) error {
 
 // end lets the index know; it.mu is held.
 func (s *Store) end(it *item, c *checkpoint, err error) error {
-	switch {
-	case it.data != c.data:
+	if it.data != c.data {
 		return ErrClosed // it was moved or added meanwhile
+	}
+	it.fresh.dropAll(c.here)
+	switch {
 	case err != nil:
 		return err
 	case c.complete && it.here.count() == it.tree.Blocks():
