@@ -168,7 +168,6 @@ type files struct {
 	stop  context.CancelFunc
 
 	swarms map[replication.CollectionID]*fileSwarm // the loop's
-	recent recentBlocks                            // the loop's
 	slots  chan struct{}                           // files that are being fetched from origins
 	spare  chan []byte                             // buffers with room for any block and its proof
 }
@@ -330,23 +329,15 @@ type fileJob struct {
 }
 
 // take gives an event of the core to the workers, and reports whether it was
-// about a file. What was asked for and came of late is answered at once. The loop
-// calls it.
-func (f *files) take(now clock.Time, ev replication.Event) bool {
+// about a file. The loop calls it.
+func (f *files) take(ev replication.Event) bool {
 	job := fileJob{kind: ev.Kind, id: ev.ID, index: ev.Index, data: ev.Data, memory: ev.Memory, link: ev.Link, request: ev.Request}
 	if ev.Kind != replication.Sought {
-		job.id = ev.Collection.ID()
-		s := f.swarms[job.id]
+		s := f.swarms[ev.Collection.ID()]
 		if s == nil || s.core != ev.Collection {
 			return false
 		}
 		job.swarm = s
-	}
-	if ev.Kind == replication.Requested {
-		if b := f.recent.find(job.id, job.index); b != nil {
-			f.ship(now, job.request, b)
-			return true
-		}
 	}
 	f.start.Do(func() {
 		for range fileWorkers {
@@ -441,15 +432,10 @@ func (s *fileSwarm) answer(job fileJob) func(now clock.Time) {
 	}
 	msg[0] = byte(len(proof) / content.HashSize) // the proof and the block are behind it
 	return func(now clock.Time) {
-		s.f.ship(now, job.request, &block{msg: msg[:1+len(proof)+len(data)], memory: msg, free: s.f.keep})
-	}
-}
-
-// ship answers a request, which may have been taken back meanwhile.
-func (f *files) ship(now clock.Time, id replication.RequestID, b *block) {
-	b.use()
-	if f.g.core.objects.AnswerShared(now, id, b.msg, b.release) != nil {
-		b.release()
+		sent := func() { s.f.keep(msg) }
+		if s.f.g.core.objects.AnswerShared(now, job.request, msg[:1+len(proof)+len(data)], sent) != nil {
+			sent() // it was taken back meanwhile
+		}
 	}
 }
 
@@ -486,12 +472,7 @@ func (s *fileSwarm) accept(job fileJob) func(now clock.Time) {
 	s.mu.Unlock()
 	return func(now clock.Time) {
 		_ = s.core.AddHave(now, Range{Start: job.index, End: job.index + 1})
-		b := &block{msg: job.data, memory: job.memory, free: s.f.g.core.objects.Recycle}
-		b.use()
-		if _, wanters := s.core.Sources(); wanters > 0 && int(job.data[0]) == content.ProofLen(s.size, int(job.index)) { // they may need all of it
-			s.f.recent.add(job.id, job.index, b)
-		}
-		b.release()
+		s.f.g.core.objects.Recycle(job.memory)
 	}
 }
 

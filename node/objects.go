@@ -229,7 +229,7 @@ func (g *Group) deliverObjects(now clock.Time) {
 		if !ok {
 			return
 		}
-		if g.files != nil && g.files.take(now, ev) {
+		if g.files != nil && g.files.take(ev) {
 			continue
 		}
 		i := slices.IndexFunc(g.collections, func(c *Collection) bool { return c.core == ev.Collection })
