@@ -179,17 +179,19 @@ const (
 )
 
 // fileWorkers is how many goroutines read, write, and verify a group's files, and
-// fileBatch how many jobs each does until the loop hears of it.
+// fileBatch how many jobs each does until the loop hears of it; fileSpares is how
+// many buffers for blocks are kept to be used again.
 const (
 	fileWorkers = 2
 	fileBatch   = 8
+	fileSpares  = 32
 )
 
 func newFiles(g *Group, s *store.Store) *files {
 	f := &files{
 		g: g, store: s, box: newMailbox[fileJob](math.MaxInt, math.MaxInt),
 		swarms: map[replication.CollectionID]*fileSwarm{}, slots: make(chan struct{}, originSlots),
-		spare: make(chan []byte, 2*fileBatch),
+		spare: make(chan []byte, fileSpares),
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	return f
@@ -404,15 +406,18 @@ func (f *files) handle(job fileJob) func(now clock.Time) {
 // A block travels as a byte that counts the hashes of its proof, these, and the
 // block (docs/files.md).
 
+// front is what such a message has room for before the proof and the block.
+const front = replication.HeadRoom + 1
+
 // answer reads a block that a neighbor asked for.
 func (s *fileSwarm) answer(job fileJob) func(now clock.Time) {
 	var msg []byte
 	select {
 	case msg = <-s.f.spare:
 	default:
-		msg = make([]byte, 1+content.MaxProof+content.BlockSize)
+		msg = make([]byte, front+content.MaxProof+content.BlockSize)
 	}
-	data, proof, err := s.f.store.ReadBlock(s.hash, int(job.index), content.MaxProof/content.HashSize, msg[1:])
+	data, proof, err := s.f.store.ReadBlock(s.hash, int(job.index), content.MaxProof/content.HashSize, msg[front:])
 	if err != nil {
 		s.f.keep(msg)
 		r := Range{Start: job.index, End: job.index + 1}
@@ -430,10 +435,10 @@ func (s *fileSwarm) answer(job fileJob) func(now clock.Time) {
 			}
 		}
 	}
-	msg[0] = byte(len(proof) / content.HashSize) // the proof and the block are behind it
+	msg[front-1] = byte(len(proof) / content.HashSize) // the proof and the block are behind it
 	return func(now clock.Time) {
 		sent := func() { s.f.keep(msg) }
-		if s.f.g.core.objects.AnswerShared(now, job.request, msg[:1+len(proof)+len(data)], sent) != nil {
+		if s.f.g.core.objects.AnswerShared(now, job.request, msg[:front+len(proof)+len(data)], sent) != nil {
 			sent() // it was taken back meanwhile
 		}
 	}

@@ -16,10 +16,10 @@ type Flows interface {
 	OpenFlow(now clock.Time, link group.LinkID, metadata []byte, reply group.RecvID, class group.Class) group.FlowID
 	RejectFlow(now clock.Time, recv group.RecvID)
 	Send(now clock.Time, flow group.FlowID, msg []byte, deadline clock.Time)
-	// SendReceipt is Send of head and body as one message, without a deadline.
+	// SendReceipt is Send without a deadline and without a copy.
 	// Service.Receipt is called with the number once the message has arrived or
-	// will not; until then body may be used where it is, without a copy.
-	SendReceipt(now clock.Time, flow group.FlowID, head, body []byte, number uint64)
+	// will not; until then nobody changes it.
+	SendReceipt(now clock.Time, flow group.FlowID, msg []byte, number uint64)
 	// Hold tells that objects go over a link, which is to be kept therefore.
 	Hold(now clock.Time, link group.LinkID)
 	Backlog(flow group.FlowID) int

@@ -88,7 +88,6 @@ type testFlow struct {
 
 type testMessage struct {
 	data    []byte
-	body    []byte // behind it, lent
 	left    float64
 	receipt uint64 // 0 if none is wanted
 }
@@ -226,9 +225,9 @@ func (n *testNode) handle(ev Event) {
 			must(n.w.t, n.svc.Deny(now, ev.Request))
 			return
 		}
-		data := object(ev.Index, objectSize)
+		data := slices.Concat(make([]byte, HeadRoom), object(ev.Index, objectSize))
 		if n.bad {
-			data[objectSize-1]++
+			data[len(data)-1]++
 		}
 		must(n.w.t, n.svc.AnswerShared(now, ev.Request, data, func() {
 			if data == nil {
@@ -298,8 +297,8 @@ func (n *testNode) Send(now clock.Time, flow group.FlowID, msg []byte, deadline 
 	n.queue(flow, testMessage{data: slices.Clone(msg)})
 }
 
-func (n *testNode) SendReceipt(now clock.Time, flow group.FlowID, head, body []byte, number uint64) {
-	n.queue(flow, testMessage{data: slices.Clone(head), body: body, receipt: number})
+func (n *testNode) SendReceipt(now clock.Time, flow group.FlowID, msg []byte, number uint64) {
+	n.queue(flow, testMessage{data: msg, receipt: number})
 }
 
 func (n *testNode) Hold(now clock.Time, link group.LinkID) {}
@@ -385,9 +384,9 @@ func (n *testNode) deliver(f *testFlow, m testMessage) {
 			return
 		}
 		if m.receipt%2 == 1 { // as if it had come in several fragments
-			far.svc.Gathered(n.w.now, f.recv, append(append(far.svc.Buffer()[:0], m.data...), m.body...))
+			far.svc.Gathered(n.w.now, f.recv, append(far.svc.Buffer()[:0], m.data...))
 		} else {
-			far.svc.Message(n.w.now, f.recv, slices.Concat(m.data, m.body))
+			far.svc.Message(n.w.now, f.recv, slices.Clone(m.data))
 		}
 		far.turn()
 		if m.receipt != 0 {

@@ -465,13 +465,18 @@ func (s *Service) sendCredit(now clock.Time) {
 
 // Answer sends an object that was requested. It is copied.
 func (s *Service) Answer(now clock.Time, id RequestID, data []byte) error {
-	return s.AnswerShared(now, id, slices.Clone(data), nil)
+	return s.AnswerShared(now, id, append(make([]byte, HeadRoom, HeadRoom+len(data)), data...), nil)
 }
 
-// AnswerShared is Answer for data that is not copied: nobody may change it
+// HeadRoom is how much room AnswerShared needs before an object.
+const HeadRoom = 1 + element.MaxVLU
+
+// AnswerShared is Answer for an object that is not copied, in memory that begins
+// with HeadRoom bytes for the Service: nobody else may use it
 // until done is called, from within a later call, or for good if that does not
 // happen because the neighbor has gone. With an error done is not called.
-func (s *Service) AnswerShared(now clock.Time, id RequestID, data []byte, done func()) error {
+func (s *Service) AnswerShared(now clock.Time, id RequestID, memory []byte, done func()) error {
+	data := memory[HeadRoom:]
 	if len(data) > s.cfg.MaxObject {
 		return ErrTooLarge
 	}
@@ -496,7 +501,9 @@ func (s *Service) AnswerShared(now clock.Time, id RequestID, data []byte, done f
 	s.stats.ObjectsOut += uint64(len(data))
 	head := element.AppendVLU(append(s.scratch[:0], msgObject), r.serial)
 	s.scratch = head[:0]
-	s.flows.SendReceipt(now, n.objects, head, data, s.shipped)
+	msg := memory[HeadRoom-len(head):]
+	copy(msg, head)
+	s.flows.SendReceipt(now, n.objects, msg, s.shipped)
 	return nil
 }
 

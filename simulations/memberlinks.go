@@ -2,7 +2,6 @@ package simulations
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"rtmfp/group"
@@ -105,8 +104,8 @@ func (l memberLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline 
 }
 
 // SendReceipt is of replication.Flows.
-func (l memberLinks) SendReceipt(now clock.Time, id group.FlowID, head, body []byte, number uint64) {
-	at := l.send(now, id, slices.Concat(head, body), clock.Never)
+func (l memberLinks) SendReceipt(now clock.Time, id group.FlowID, msg []byte, number uint64) {
+	at := l.send(now, id, msg, clock.Never)
 	if f := l.n.flows.get(uint32(id)); f != nil {
 		back, _ := l.n.net.latency(f.to.owner, l.n)
 		l.n.net.at(at.Add(back), happening{kind: flowReceipt, flow: f, number: number})
