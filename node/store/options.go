@@ -50,7 +50,7 @@ func (o Options) withDefaults() Options {
 		o.MaxTrees = 32 << 20
 	}
 	if o.SyncBytes <= 0 {
-		o.SyncBytes = 256 << 20
+		o.SyncBytes = 1 << 30
 	}
 	if o.SyncInterval <= 0 {
 		o.SyncInterval = 30 * time.Second
