@@ -30,7 +30,7 @@ type Options struct {
 
 	// SyncBytes and SyncInterval say when downloaded blocks are made to survive
 	// the loss of power: after so many bytes of a file, and after so long.
-	// Default 256 MiB and 30 s, as long as most systems leave what was written in
+	// Default 1 GiB and 30 s, as long as most systems leave what was written in
 	// memory.
 	SyncBytes    int64
 	SyncInterval time.Duration
