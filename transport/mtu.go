@@ -135,6 +135,7 @@ func (s *Session) setMTU(n int) {
 	s.mtuBefore = max(s.mtuBefore, s.mtu)
 	s.mtu = uint16(n)
 	s.congestion.mss, s.pacer.packet = int32(n), int32(n)
+	s.congestion.window = max(s.congestion.window, 2*s.congestion.mss) // as the laws leave it at least, so that an acknowledgement comes at once
 	s.pacer.limit = burstInitial * s.pacer.packet
 }
 

@@ -181,3 +181,31 @@ func TestNoProbeWithoutData(t *testing.T) {
 		t.Error("a session with 5 KB/s probed for a larger MTU")
 	}
 }
+
+// Packets that became larger than the window still go out two at a time: the far
+// end need not acknowledge a single one before 200 ms have passed (RFC 7016
+// §3.6.3.4.4).
+func TestWindowHasRoomForLargePackets(t *testing.T) {
+	for size := 40_000; size <= 200_000; size += 1000 {
+		n := newNetwork(t, uint64(size))
+		n.latency = 100 * time.Microsecond
+		a := n.add("a", modern, func(c *Config) { c.LoopbackMTU, c.MaxMessage = 32_000, 1<<20 })
+		b := n.add("b", modern, func(c *Config) { c.LoopbackMTU, c.MaxMessage = 32_000, 1<<20 })
+		for i, node := range n.nodes {
+			node.addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), 1935)
+		}
+		s, _ := n.connect(a, b)
+		f := open(t, s, n.now, FlowOptions{Metadata: []byte("x"), Background: true})
+		began, came := n.now, clock.Time(0)
+		b.on = func(ev Event) {
+			if ev.Kind == Message {
+				came = n.now
+			}
+		}
+		send(t, f, n.now, numbered(1, size), SendOptions{})
+		n.until(time.Second, func() bool { return came != 0 })
+		if took := came.Sub(began); took > 50*time.Millisecond {
+			t.Errorf("%d bytes took %v", size, took)
+		}
+	}
+}
