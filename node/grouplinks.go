@@ -139,7 +139,7 @@ func (l groupLinks) Send(now clock.Time, id group.FlowID, msg []byte, deadline c
 
 // SendReceipt is of replication.Flows.
 func (l groupLinks) SendReceipt(now clock.Time, id group.FlowID, msg []byte, number uint64) {
-	if !l.send(now, id, msg, transport.SendOptions{Receipt: number, Shared: true}) {
+	if !l.send(now, id, nil, transport.SendOptions{Receipt: number, Shared: msg}) {
 		l.g.unsent = append(l.g.unsent, unsent{id, number}) // told on the next turn
 	}
 }
@@ -166,9 +166,9 @@ func (l groupLinks) send(now clock.Time, id group.FlowID, msg []byte, o transpor
 		l.g.core.counters.MessagesRefused++
 		return false
 	}
-	l.g.traffic[l.kind].Sent += uint64(len(msg))
+	l.g.traffic[l.kind].Sent += uint64(len(msg) + len(o.Shared))
 	if w := l.g.core.cfg.Watch; w != nil {
-		w.sent(f.flow, msg)
+		w.sent(f.flow, slices.Concat(msg, o.Shared))
 	}
 	return true
 }

@@ -46,9 +46,9 @@ type SendOptions struct {
 	Deadline clock.Time
 	// Receipt, if it is not 0, asks for a Receipt event with this number.
 	Receipt uint64
-	// Shared has the message sent without a copy of it: nobody may change it
-	// before the Receipt event, or the end of the flow.
-	Shared bool
+	// Shared is the end of the message, which is not copied: nobody may change
+	// it before the Receipt event, or the end of the flow.
+	Shared []byte
 }
 
 // SendFlow is a flow of messages to the far end. It belongs to its session's
@@ -104,7 +104,7 @@ type fragment struct {
 	resent        bool
 	abandoned     bool
 	sentAbandoned bool
-	shared        bool // data is the application's, see SendOptions.Shared
+	shared        bool // data is a part of SendOptions.Shared
 }
 
 // message is a queued message, until all its fragments are out of the queue.
@@ -163,14 +163,14 @@ func (f *SendFlow) Buffered() int { return int(f.buffered) }
 // Stats returns the flow's counters.
 func (f *SendFlow) Stats() FlowStats { return f.stats }
 
-// Send queues a message. It returns ErrFull if it does not fit in
+// Send queues a copy of msg, and o.Shared behind it. It returns ErrFull if it does not fit in
 // Config.SendBuffer, ErrTooLong if it is over Config.MaxMessage, ErrRejected or
 // ErrClosed if the flow takes nothing any more. Messages may be queued before
 // the session is open.
 func (f *SendFlow) Send(now clock.Time, msg []byte, o SendOptions) error {
 	e := f.s.e
 	e.input(now)
-	size := len(msg)
+	size := len(msg) + len(o.Shared)
 	switch {
 	case f.exception:
 		return ErrRejected
@@ -196,13 +196,15 @@ func (f *SendFlow) Send(now clock.Time, msg []byte, o SendOptions) error {
 		n := min(rest, f.fragmentSize())
 		fr := e.pool.fragment()
 		fr.flow, fr.msg, fr.seq = f, m, f.nextSN
-		if fr.shared = o.Shared && n > 0; fr.shared {
-			fr.data = msg[:n]
+		if len(msg) == 0 && n > 0 {
+			fr.data, fr.shared, o.Shared = o.Shared[:n], true, o.Shared[n:]
 		} else {
 			fr.data = e.pool.block(n, e.cfg.MaxMTU)
-			copy(fr.data, msg)
+			k := copy(fr.data, msg)
+			msg = msg[k:]
+			k = copy(fr.data[k:], o.Shared)
+			o.Shared = o.Shared[k:]
 		}
-		msg = msg[n:]
 		rest -= n
 		switch {
 		case m.count == 0 && rest == 0:
