@@ -62,11 +62,15 @@ func (st *stream) classOf(f *fragment) Class {
 }
 
 // classOfHeld is the same of a fragment in the window, for a pull. The beginning of its
-// message may have been there long ago.
-func (st *stream) classOfHeld(msg []byte) Class {
-	f, ok := consumeFragment(msg)
-	if !ok || st.s.cfg.UploadLimit == 0 {
+// message may have been there long ago. What was got from the window before is not valid
+// any more.
+func (st *stream) classOfHeld(id uint64) Class {
+	if st.s.cfg.UploadLimit == 0 {
 		return Plain // it does not matter
+	}
+	f, ok := consumeFragment(st.win.get(id))
+	if !ok {
+		return Plain
 	}
 	for n := 0; !f.start && n < maxPieces && st.win.has(f.id-1); n++ {
 		f, _ = consumeFragment(st.win.get(f.id - 1))

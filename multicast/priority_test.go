@@ -1,6 +1,7 @@
 package multicast
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 	"time"
@@ -101,6 +102,28 @@ func TestClassesInQueue(t *testing.T) {
 				t.Errorf("%d bytes are queued: class %d is sent: %v", c.backlog, class, got)
 			}
 			pub.flows[peer.mediaOut].backlog = 0
+		}
+	}
+}
+
+// What is sent of the window is what is in it, whatever had to be looked up for its
+// class: pieces of a message that lie across two pages are put together in one place.
+func TestClassLeavesFragmentAlone(t *testing.T) {
+	w := newNetwork(t, 2)
+	pub, n := w.add(Config{UploadLimit: 1 << 30}, true), w.add(Config{}, true)
+	src := w.publish(pub, "cam", StreamConfig{}, 930*12, 20*time.Millisecond, 10)
+	n.play("cam")
+	w.link(pub, n)
+	w.run(time.Second)
+	src.stopped = true
+	st := src.pub.st
+	p := st.peers[0]
+	var sent []byte
+	pub.alter = func(msg []byte) { sent = bytes.Clone(msg) }
+	for id := st.win.low; id <= st.win.top; id++ {
+		want := bytes.Clone(st.win.get(id))
+		if st.serve(w.now, p, id); !bytes.Equal(sent, want) {
+			t.Errorf("fragment %d is sent as another", id)
 		}
 	}
 }

@@ -260,11 +260,8 @@ func (st *stream) onFetch(now clock.Time, p *peer, first uint64, bitmap []byte) 
 // serve sends a fragment that a neighbor asked for, if it is held and the
 // neighbor has not asked for too much.
 func (st *stream) serve(now clock.Time, p *peer, id uint64) {
+	class := st.classOfHeld(id)
 	msg := st.win.get(id)
-	class := Plain
-	if msg != nil {
-		class = st.classOfHeld(msg)
-	}
 	if msg == nil || p.ctrlIn == 0 || !st.allow(now, p, len(msg), class) {
 		st.stats.PullsUnserved++
 		return

@@ -114,11 +114,11 @@ func (st *stream) catchUp(now clock.Time, p *peer, mask byte, from uint64) {
 		if mask&(1<<(id%numSlices)) == 0 || p.have.has(id) {
 			continue
 		}
+		class := st.classOfHeld(id)
 		msg := st.win.get(id)
 		if msg == nil {
 			continue
 		}
-		class := st.classOfHeld(msg)
 		if !st.allow(now, p, len(msg), class) || !st.sendFragment(now, p, id, msg, class) {
 			return
 		}

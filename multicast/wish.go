@@ -85,9 +85,9 @@ func (st *stream) startFor(now clock.Time, p *peer, key uint64) (last uint64) {
 		return 0
 	}
 	size := 0
-	for id := key; id <= st.win.top && st.win.has(id); id++ {
+	for id := key; id <= st.win.top; id++ {
 		n := len(st.win.get(id))
-		if size += n; size > startBytes || !st.allow(now, p, n, st.classOfHeld(st.win.get(id))) {
+		if size += n; n == 0 || size > startBytes || !st.allow(now, p, n, st.classOfHeld(id)) {
 			break
 		}
 		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
