@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -166,9 +167,9 @@ func (l groupLinks) send(now clock.Time, id group.FlowID, msg []byte, o transpor
 		l.g.core.counters.MessagesRefused++
 		return false
 	}
-	l.g.traffic[l.kind].Sent += uint64(len(msg) + len(o.Shared))
+	l.g.traffic[l.kind].Sent += uint64(cmp.Or(len(o.Shared), len(msg)))
 	if w := l.g.core.cfg.Watch; w != nil {
-		w.sent(f.flow, slices.Concat(msg, o.Shared))
+		w.sent(f.flow, slices.Concat(msg, o.Shared)) // one of them is empty
 	}
 	return true
 }

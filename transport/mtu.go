@@ -125,6 +125,8 @@ func (s *Session) mtuProbed(now clock.Time, message []byte) {
 		return
 	}
 	s.setMTU(int(b.probed))
+	c := &s.congestion
+	c.window = max(c.window, 2*c.mss) // as the laws leave it at least: one packet alone is not acknowledged at once
 	b.probed, b.tries, b.largeLost = 0, 0, 0
 	b.probeAt = now
 	s.wake()
@@ -135,7 +137,6 @@ func (s *Session) setMTU(n int) {
 	s.mtuBefore = max(s.mtuBefore, s.mtu)
 	s.mtu = uint16(n)
 	s.congestion.mss, s.pacer.packet = int32(n), int32(n)
-	s.congestion.window = max(s.congestion.window, 2*s.congestion.mss) // as the laws leave it at least, so that an acknowledgement comes at once
 	s.pacer.limit = burstInitial * s.pacer.packet
 }
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -46,8 +47,9 @@ type SendOptions struct {
 	Deadline clock.Time
 	// Receipt, if it is not 0, asks for a Receipt event with this number.
 	Receipt uint64
-	// Shared is the end of the message, which is not copied: nobody may change
-	// it before the Receipt event, or the end of the flow.
+	// Shared, if it is not empty, is the message, which is not copied: nobody may
+	// change it before the Receipt event, or the end of the flow. It is not the
+	// argument of Send, as that of all others would escape to the heap with it.
 	Shared []byte
 }
 
@@ -104,7 +106,7 @@ type fragment struct {
 	resent        bool
 	abandoned     bool
 	sentAbandoned bool
-	shared        bool // data is a part of SendOptions.Shared
+	shared        bool // data is the application's: see SendOptions.Shared
 }
 
 // message is a queued message, until all its fragments are out of the queue.
@@ -163,14 +165,14 @@ func (f *SendFlow) Buffered() int { return int(f.buffered) }
 // Stats returns the flow's counters.
 func (f *SendFlow) Stats() FlowStats { return f.stats }
 
-// Send queues a copy of msg, and o.Shared behind it. It returns ErrFull if it does not fit in
+// Send queues a copy of msg, or o.Shared. It returns ErrFull if it does not fit in
 // Config.SendBuffer, ErrTooLong if it is over Config.MaxMessage, ErrRejected or
 // ErrClosed if the flow takes nothing any more. Messages may be queued before
 // the session is open.
 func (f *SendFlow) Send(now clock.Time, msg []byte, o SendOptions) error {
 	e := f.s.e
 	e.input(now)
-	size := len(msg) + len(o.Shared)
+	size := cmp.Or(len(o.Shared), len(msg))
 	switch {
 	case f.exception:
 		return ErrRejected
@@ -196,14 +198,11 @@ func (f *SendFlow) Send(now clock.Time, msg []byte, o SendOptions) error {
 		n := min(rest, f.fragmentSize())
 		fr := e.pool.fragment()
 		fr.flow, fr.msg, fr.seq = f, m, f.nextSN
-		if len(msg) == 0 && n > 0 {
+		if len(o.Shared) > 0 {
 			fr.data, fr.shared, o.Shared = o.Shared[:n], true, o.Shared[n:]
 		} else {
 			fr.data = e.pool.block(n, e.cfg.MaxMTU)
-			k := copy(fr.data, msg)
-			msg = msg[k:]
-			k = copy(fr.data[k:], o.Shared)
-			o.Shared = o.Shared[k:]
+			msg = msg[copy(fr.data, msg):]
 		}
 		rest -= n
 		switch {
