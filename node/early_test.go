@@ -8,20 +8,36 @@ import (
 	"rtmfp/node"
 )
 
-// A viewer whose only neighbor is the publisher sees the stream from its key
-// frame on, whichever of the publisher's flows comes first, the greeting or the
-// stream's description, and whether that comes before or after Play.
-func TestStreamFromOnlyNeighbor(t *testing.T) {
-	spec := testSpec(t, "pair")
-	first, source := start(t, spec)
-	ctx := testContext(t)
-	pub, err := source.Publish(ctx, "s", node.PublishOptions{})
+// showPicture starts a node whose stream "s" begins with a picture.
+func showPicture(t *testing.T, spec string) (*node.Node, *node.Publication) {
+	t.Helper()
+	n, g := start(t, spec)
+	pub, err := g.Publish(testContext(t), "s", node.PublishOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := pub.WriteMessage([]byte("picture"), 0, true); err != nil {
 		t.Fatal(err)
 	}
+	return n, pub
+}
+
+// reads fails the test unless a message is what comes next.
+func reads(t *testing.T, p *node.Playback, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if _, err := p.Read(got); err != nil || string(got) != want {
+		t.Fatalf("got %q, %v; want %q", got, err, want)
+	}
+}
+
+// A viewer whose only neighbor is the publisher sees the stream from its key
+// frame on, whichever of the publisher's flows comes first, the greeting or the
+// stream's description, and whether that comes before or after Play.
+func TestStreamFromOnlyNeighbor(t *testing.T) {
+	spec := testSpec(t, "pair")
+	ctx := testContext(t)
+	first, pub := showPicture(t, spec)
 	// The stream goes on, without another key frame: what viewers need first is
 	// always something from before they came.
 	more := make(chan struct{})
@@ -47,10 +63,7 @@ func TestStreamFromOnlyNeighbor(t *testing.T) {
 			}
 			timeout := time.AfterFunc(5*time.Second, func() { n.Close() })
 			defer timeout.Stop()
-			got := make([]byte, 7)
-			if _, err := p.Read(got); err != nil || string(got) != "picture" {
-				t.Fatalf("got %q, %v; want the picture", got, err)
-			}
+			reads(t, p, "picture")
 		})
 	}
 }
@@ -58,15 +71,8 @@ func TestStreamFromOnlyNeighbor(t *testing.T) {
 // Join and Play at once bring the picture with the first word of the stream.
 func TestJoinAndPlay(t *testing.T) {
 	spec := testSpec(t, "at once")
-	first, source := start(t, spec)
 	ctx := testContext(t)
-	pub, err := source.Publish(ctx, "s", node.PublishOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := pub.WriteMessage([]byte("picture"), 0, true); err != nil {
-		t.Fatal(err)
-	}
+	first, pub := showPicture(t, spec)
 	n, err := node.Start(ctx, node.Config{Listen: "127.0.0.1:0", Bootstrap: []string{urlOf(first)}})
 	if err != nil {
 		t.Fatal(err)
@@ -78,19 +84,14 @@ func TestJoinAndPlay(t *testing.T) {
 	}
 	timeout := time.AfterFunc(5*time.Second, func() { n.Close() })
 	defer timeout.Stop()
-	got := make([]byte, 7)
-	if _, err := p.Read(got); err != nil || string(got) != "picture" {
-		t.Fatalf("got %q, %v; want the picture", got, err)
-	}
+	reads(t, p, "picture")
 	if s := p.Stats(); s.Duplicates > 0 {
 		t.Errorf("%d duplicates", s.Duplicates)
 	}
 	if err := pub.WriteClassed([]byte("soundly"), time.Second, false, node.ClassFirst); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Read(got); err != nil || string(got) != "soundly" {
-		t.Fatalf("got %q, %v; want the sound", got, err)
-	}
+	reads(t, p, "soundly")
 	if _, _, err := n.JoinAndPlay(ctx, testSpec(t, "other"), "", node.PlayOptions{}); err == nil {
 		t.Error("played a stream without a name")
 	}

@@ -327,7 +327,7 @@ func (n *Node) Join(ctx context.Context, groupspec string) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n.join(ctx, spec, func(*Group, clock.Time) {})
+	return n.join(ctx, spec, func(*Group, clock.Time) error { return nil })
 }
 
 // JoinAndPlay is Join and Play at once, which is sooner: the member that takes this
@@ -338,40 +338,42 @@ func (n *Node) JoinAndPlay(ctx context.Context, groupspec, name string, _ PlayOp
 		return nil, nil, err
 	}
 	var p *Playback
-	var perr error
-	g, err := n.join(ctx, spec, func(g *Group, now clock.Time) { p, perr = g.play(now, name) })
-	switch {
-	case err != nil:
+	g, err := n.join(ctx, spec, func(g *Group, now clock.Time) (err error) {
+		p, err = g.play(now, name)
+		return err
+	})
+	if err != nil {
 		return nil, nil, err
-	case perr != nil:
-		g.Close()
-		return nil, nil, perr
 	}
 	return g, p, nil
 }
 
-// join joins and calls with, on the loop, as soon as there is a group.
-func (n *Node) join(ctx context.Context, spec *group.Spec, with func(*Group, clock.Time)) (*Group, error) {
+// join joins and calls with, on the loop, before the group is looked for.
+func (n *Node) join(ctx context.Context, spec *group.Spec, with func(*Group, clock.Time) error) (*Group, error) {
 	spec.Unlock() // which takes a while, and is not for the loop
 	g := newGroup(n, spec)
 	seeds := n.cachedSeeds(spec)
-	if err := n.do(func(now clock.Time) {
+	var err error
+	if derr := n.do(func(now clock.Time) {
 		n.core.SetUnixMilli(now, time.Now().UnixMilli())
 		g.core = n.core.Join(now, spec)
 		for _, s := range seeds {
 			g.core.group.AddSeed(now, s.peer, s.addrs)
 		}
 		n.groups = append(n.groups, g)
-		with(g, now)
-	}); err != nil {
-		return nil, fmt.Errorf("join: %w", err)
+		err = with(g, now)
+	}); derr != nil {
+		return nil, fmt.Errorf("join: %w", derr)
+	}
+	if err != nil {
+		g.Close()
+		return nil, err
 	}
 	if len(n.cfg.Bootstrap) == 0 {
 		return g, nil
 	}
 	timeout := time.NewTimer(n.cfg.JoinTimeout)
 	defer timeout.Stop()
-	var err error
 	select {
 	case <-g.joined:
 		return g, nil

@@ -271,11 +271,10 @@ func (s *Store) with(h content.Hash, f func(it *item) error) error {
 	return f(it)
 }
 
-// ReadBlock returns a block for somebody who checks it himself, and the first
-// hashes of its proof, in buf if that has room, the proof first:
-// content.MaxProof + content.BlockSize is enough for any. It is checked here too,
-// except soon after WriteBlock did so, while the disk need not have it yet. The
-// error wraps ErrMissing if the block is not there; ErrCorrupt if the disk
+// ReadBlock returns a block and the first hashes of its proof, checked, in buf if
+// that has room, the proof first: content.MaxProof + content.BlockSize is enough for
+// any. Whoever asks for a proof checks the block himself: for him that is not done once
+// more after WriteBlock until it is durable. The error wraps ErrMissing if the block is not there; ErrCorrupt if the disk
 // does not have it any more as it was, in which case it is missing from now
 // on; and ErrChanged if the file is shared in place and has changed, in which
 // case it is not shared any more.
@@ -285,24 +284,22 @@ func (s *Store) ReadBlock(h content.Hash, i, hashes int, buf []byte) (data, proo
 		return nil, nil, err
 	}
 	defer s.release(it)
-	return s.readBlock(it, i, hashes, buf, true)
+	return s.readBlock(it, i, hashes, buf)
 }
 
 // errSwapped is a read from a file that was closed or replaced meanwhile.
 var errSwapped = errors.New("store: file was replaced")
 
-// readBlock is ReadBlock of an acquired file; what is fresh is only left
-// unchecked if the caller says so.
-func (s *Store) readBlock(it *item, i, hashes int, buf []byte, unchecked bool) (data, proof []byte, err error) {
+func (s *Store) readBlock(it *item, i, hashes int, buf []byte) (data, proof []byte, err error) {
 	for range 3 {
-		if data, proof, err = s.tryRead(it, i, hashes, buf, unchecked); !errors.Is(err, errSwapped) {
+		if data, proof, err = s.tryRead(it, i, hashes, buf); !errors.Is(err, errSwapped) {
 			break
 		}
 	}
 	return data, proof, err
 }
 
-func (s *Store) tryRead(it *item, i, hashes int, buf []byte, unchecked bool) (data, proof []byte, err error) {
+func (s *Store) tryRead(it *item, i, hashes int, buf []byte) (data, proof []byte, err error) {
 	it.mu.Lock()
 	if err := s.load(it); err != nil {
 		it.mu.Unlock()
@@ -315,7 +312,7 @@ func (s *Store) tryRead(it *item, i, hashes int, buf []byte, unchecked bool) (da
 		return nil, nil, fmt.Errorf("%w: %d of %s", ErrMissing, i, it.hash)
 	}
 	leaf, _ := tree.Leaf(i)
-	unchecked = unchecked && it.fresh.has(i)
+	checked := hashes > 0 && it.fresh.has(i)
 	hashes = min(hashes, content.MaxProof/content.HashSize)
 	buf = slices.Grow(buf[:0], n+hashes*content.HashSize)
 	proof, err = tree.AppendProof(buf, i, hashes)
@@ -327,7 +324,7 @@ func (s *Store) tryRead(it *item, i, hashes int, buf []byte, unchecked bool) (da
 	data = buf[len(proof) : len(proof)+n : len(proof)+n]
 	_, err = f.ReadAt(data, int64(i)*content.BlockSize)
 	if err == nil {
-		if unchecked {
+		if checked {
 			return data, proof, nil
 		}
 		var sum content.Hash

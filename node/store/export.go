@@ -80,7 +80,7 @@ func (s *Store) copyOut(ctx context.Context, it *item, path string, progress fun
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			data, _, err := s.readBlock(it, i, 0, buf, false)
+			data, _, err := s.readBlock(it, i, 0, buf)
 			if err != nil {
 				return err
 			}
@@ -168,7 +168,7 @@ func (s *Store) makeSure(ctx context.Context, it *item) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, _, err := s.readBlock(it, i, 0, buf, false); err != nil {
+		if _, _, err := s.readBlock(it, i, 0, buf); err != nil {
 			return err
 		}
 	}

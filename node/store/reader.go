@@ -64,7 +64,7 @@ func (r *Reader) get(i int, buf []byte) ([]byte, error) {
 		return nil, ErrClosed
 	}
 	for {
-		data, _, err := r.s.readBlock(r.it, i, 0, buf, false)
+		data, _, err := r.s.readBlock(r.it, i, 0, buf)
 		if r.wait == nil || !errors.Is(err, ErrMissing) && !errors.Is(err, ErrCorrupt) {
 			return data, err
 		}
@@ -161,7 +161,7 @@ func (s *Store) verify(ctx context.Context, it *item, progress func(done, total 
 			if err := ctx.Err(); err != nil {
 				return checked, damaged, err
 			}
-			data, _, err := s.readBlock(it, i, 0, buf, false)
+			data, _, err := s.readBlock(it, i, 0, buf)
 			switch {
 			case errors.Is(err, ErrCorrupt):
 				damaged++
