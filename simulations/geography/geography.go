@@ -20,6 +20,8 @@ type Place struct {
 	Name   string
 	Region string // a continent, or "" where the file does not tell
 	Weight int    // how many nodes go there, in proportion; 0 where all places are alike
+
+	Latitude, Longitude float64 // degrees; 0 where the file does not tell
 }
 
 // Map is a set of places and the one-way latencies between them.

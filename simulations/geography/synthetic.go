@@ -37,7 +37,7 @@ var Synthetic = sync.OnceValue(func() *Map {
 	m := &Map{Name: "synthetic", local: localMicroseconds}
 	cities := cities()
 	for _, c := range cities {
-		m.places = append(m.places, c.Place)
+		m.places = append(m.places, c)
 	}
 	matrix := make([]int32, len(cities)*len(cities))
 	for i := range cities {
@@ -52,13 +52,8 @@ var Synthetic = sync.OnceValue(func() *Map {
 	return m
 })
 
-type city struct {
-	Place
-	lat, lon float64 // degrees
-}
-
-func cities() []city {
-	var all []city
+func cities() []Place {
+	var all []Place
 	for line := range strings.Lines(citiesCSV) {
 		if strings.HasPrefix(line, "#") {
 			continue
@@ -70,23 +65,23 @@ func cities() []city {
 		if err1 != nil || err2 != nil || err3 != nil {
 			panic(fmt.Sprintf("BUG: cities.csv: %q", line))
 		}
-		all = append(all, city{Place{f[0], f[1], people}, lat, lon})
+		all = append(all, Place{Name: f[0], Region: f[1], Weight: people, Latitude: lat, Longitude: lon})
 	}
 	return all
 }
 
 // distance returns the length of the great circle between two cities in meters.
-func distance(a, b *city) float64 {
+func distance(a, b *Place) float64 {
 	const degree = math.Pi / 180
-	lat := math.Sin((a.lat - b.lat) * degree / 2)
-	lon := math.Sin((a.lon - b.lon) * degree / 2)
-	h := float64(lat*lat) + float64(math.Cos(a.lat*degree)*math.Cos(b.lat*degree))*float64(lon*lon)
+	lat := math.Sin((a.Latitude - b.Latitude) * degree / 2)
+	lon := math.Sin((a.Longitude - b.Longitude) * degree / 2)
+	h := float64(lat*lat) + float64(math.Cos(a.Latitude*degree)*math.Cos(b.Latitude*degree))*float64(lon*lon)
 	return 2 * earthRadius * math.Asin(math.Sqrt(h))
 }
 
 // detour returns by how much the way between two cities is longer than the
 // great circle, in 64ths.
-func detour(a, b *city) int64 {
+func detour(a, b *Place) int64 {
 	first, second := xxhash.Sum64String(a.Name), xxhash.Sum64String(b.Name)
 	var pair [16]byte
 	binary.LittleEndian.PutUint64(pair[:], min(first, second))

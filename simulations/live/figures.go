@@ -7,6 +7,7 @@ import (
 	"rtmfp/group"
 	"rtmfp/internal/clock"
 	"rtmfp/multicast"
+	"rtmfp/simulations/geography"
 )
 
 // Figures are what came of a measurement.
@@ -309,4 +310,40 @@ func (a *Audience) Links() (mean, degree float64) {
 		mean += float64(far[m]) / 1e6
 	}
 	return mean / float64(len(living)-1), degree / float64(len(living))
+}
+
+// Branch is a way that a slice takes: from a member to one that it feeds.
+type Branch struct {
+	From, To geography.Place
+	Depth    int // hops from the publisher to To
+}
+
+// Tree returns the tree of a slice as it is now, in the order in which its
+// members came; some may be without a parent at the moment.
+func (a *Audience) Tree(slice int) []Branch {
+	byPeer := map[group.PeerID]*Member{}
+	for _, m := range a.members {
+		byPeer[m.Peer] = m
+	}
+	var tree []Branch
+	for _, m := range a.Viewers() {
+		s := m.sub.Stats().Slices[slice]
+		if from := byPeer[s.Parent]; from != nil && s.Depth != multicast.DepthUnknown {
+			tree = append(tree, Branch{a.cfg.Map.Place(from.place), a.cfg.Map.Place(m.place), s.Depth})
+		}
+	}
+	return tree
+}
+
+// Since returns for how long has been measured.
+func (a *Audience) Since() time.Duration { return a.world.now().Sub(a.from) }
+
+// LinksRatio is the mean of Links by that of the direct ways.
+func (a *Audience) LinksRatio() float64 {
+	mean, _ := a.Links()
+	direct, viewers := 0.0, a.Viewers()
+	for _, m := range viewers {
+		direct += float64(a.direct(a.members[1], m)) / 1e6
+	}
+	return mean / (direct / float64(len(viewers)))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -102,7 +103,7 @@ func (p *plot) py(y float64) float64 {
 
 func (p *plot) axes(b *strings.Builder) {
 	for _, y := range ticks(p.minY, p.maxY, 5) {
-		text := Number(y)
+		text := tick(y)
 		if p.percent {
 			text = percent(y)
 		}
@@ -114,7 +115,7 @@ func (p *plot) axes(b *strings.Builder) {
 			continue
 		}
 		fmt.Fprintf(b, `<line class="tick" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/><text class="x" x="%.1f" y="%d">%s</text>`,
-			p.px(x), p.px(x), p.height-bottom, p.height-bottom+5, p.px(x), p.height-bottom+18, Number(x))
+			p.px(x), p.px(x), p.height-bottom, p.height-bottom+5, p.px(x), p.height-bottom+18, tick(x))
 	}
 	fmt.Fprintf(b, `<line class="axis" x1="%d" x2="%d" y1="%d" y2="%d"/>`, left, plotWidth-right, p.height-bottom, p.height-bottom)
 	fmt.Fprintf(b, `<text class="name" x="%d" y="%d">%s</text>`, plotWidth-right, p.height-6, html.EscapeString(p.X))
@@ -158,6 +159,14 @@ func (p *plot) legend(b *strings.Builder) {
 		fmt.Fprintf(b, `<path class="line %s" d="M%.1f 10L%.1f 10"/><text class="legend" x="%.1f" y="14">%s</text>`,
 			l.class, x, x+18, x+23, html.EscapeString(l.name))
 	}
+}
+
+// tick writes the number of a tick, which is round but for the last bits.
+func tick(v float64) string {
+	if v == math.Trunc(v) {
+		return Number(v)
+	}
+	return strconv.FormatFloat(v, 'g', 6, 64)
 }
 
 // ticks returns round numbers from low to high, about n of them.
