@@ -87,7 +87,7 @@ func draw(seed uint64, members int) (map[string]string, error) {
 // delays draws how the mean delay becomes less.
 func delays(a *live.Audience, links float64) string {
 	var mean [][2]float64
-	for at := time.Duration(0); at < settle; at += time.Second {
+	for at := time.Duration(0); at < settle-time.Second; at += time.Second { // what was written later is cut off by the deaths
 		mean = append(mean, [2]float64{at.Seconds() + 0.5, a.RatioFrom(at, at+time.Second)})
 	}
 	d := report.Drawing{

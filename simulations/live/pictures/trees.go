@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"rtmfp/simulations/geography"
 	"rtmfp/simulations/live"
 )
 
@@ -41,6 +42,7 @@ func trees(panels []panel) string {
 }
 
 func (p *panel) draw(b *strings.Builder) {
+	drawn := map[[2]float64]bool{}
 	most, sum := 0, 0
 	for _, br := range p.tree {
 		x1, y1 := at(br.From.Latitude, br.From.Longitude)
@@ -49,8 +51,12 @@ func (p *panel) draw(b *strings.Builder) {
 		most, sum = max(most, br.Depth), sum+br.Depth
 	}
 	for _, br := range p.tree {
-		x, y := at(br.To.Latitude, br.To.Longitude)
-		fmt.Fprintf(b, `<circle cx="%.0f" cy="%.0f" r="1.8"/>`, x, y)
+		for _, place := range []geography.Place{br.From, br.To} {
+			if x, y := at(place.Latitude, place.Longitude); !drawn[[2]float64{x, y}] {
+				fmt.Fprintf(b, `<circle cx="%.0f" cy="%.0f" r="1.8"/>`, x, y)
+				drawn[[2]float64{x, y}] = true
+			}
+		}
 	}
 	for _, br := range p.tree {
 		if br.Depth == 1 {
