@@ -34,11 +34,8 @@ var citiesCSV string
 // Synthetic returns the world that comes with the package: some 260 cities in
 // six regions, with as many nodes in each as people live there.
 var Synthetic = sync.OnceValue(func() *Map {
-	m := &Map{Name: "synthetic", local: localMicroseconds}
 	cities := cities()
-	for _, c := range cities {
-		m.places = append(m.places, c)
-	}
+	m := &Map{Name: "synthetic", local: localMicroseconds, places: cities}
 	matrix := make([]int32, len(cities)*len(cities))
 	for i := range cities {
 		for j := range cities[:i] {
