@@ -65,7 +65,7 @@ func (st *stream) stateSoon(now clock.Time) {
 func (st *stream) current(now clock.Time) state {
 	m := state{key: st.readyKey(), room: st.room(), load: byte(min(st.load(), 255))}
 	if !st.win.empty() {
-		m.newest, m.oldest = st.win.top, st.win.low
+		m.newest, m.oldest = st.win.top, max(st.win.low, st.win.top-min(st.win.top, maxTold))
 	}
 	if m.key < m.oldest || m.key > m.newest {
 		m.key = 0
@@ -194,7 +194,7 @@ func (st *stream) tell(now clock.Time, p *peer, m *state, flags byte) {
 		}
 	}
 	b := appendState(st.s.scratch[:0], &out)
-	b = appendBitmap(b, &st.win, m.newest, low)
+	b = appendBitmap(b, &st.win, m.newest, max(low, m.oldest))
 	st.s.scratch = b
 	st.control(now, p, b)
 	p.told = st.round
@@ -264,7 +264,7 @@ func (st *stream) sendAll(now clock.Time, p *peer, wished bool) {
 			}
 		}
 		b = appendState(st.s.scratch[:0], &m)
-		b = appendBitmap(b, &st.win, m.newest, 0)
+		b = appendBitmap(b, &st.win, m.newest, m.oldest)
 	} else {
 		if st.win.empty() {
 			return

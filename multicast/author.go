@@ -190,6 +190,7 @@ func (st *stream) becomeSigned(now clock.Time, d description) {
 	st.ended, st.last, st.endAt, st.epochTop = false, 0, 0, 0
 	for _, sub := range st.subs {
 		sub.placed, sub.delivered, sub.cursor, sub.checked = false, false, 0, 0
+		sub.dropPast()
 	}
 	st.review(now)
 }

@@ -62,6 +62,11 @@ type Config struct {
 	// it is rounded up to a power of two. Default 65536.
 	MaxWindowFragments int
 
+	// KeepWindow is how long fragments are kept at least, though the publisher asks
+	// for less, for those who want to play the past. The bounds above hold. 0 keeps them for
+	// what the publisher asks for.
+	KeepWindow time.Duration
+
 	// MaxEvents bounds the events that wait for NextEvent. Default 256.
 	MaxEvents int
 
@@ -115,6 +120,9 @@ type StreamConfig struct {
 type PlayConfig struct {
 	// AnyFrame starts with the newest message instead of the newest key frame.
 	AnyFrame bool
+
+	// Back begins so far in the past, as Subscription.Seek does. 0 is the live stream.
+	Back time.Duration
 }
 
 // Defaults and limits. Those that the wire knows are in groups-wire.md §5.6.
@@ -233,10 +241,11 @@ const (
 
 // Bounds of what one neighbor can make this node hold or do.
 const (
-	maxGaps        = 4096 // fragments that are tracked as missing
-	maxLead        = 1024 // ids, or two seconds of them, by which news may run ahead
-	idleGaps       = 16   // of which the storage is kept
-	maxOutstanding = 64   // fragments pulled of one neighbor
+	maxTold        = 1<<16 - 1 // ids of a map; what is kept beyond it is found by a seek
+	maxGaps        = 4096      // fragments that are tracked as missing
+	maxLead        = 1024      // ids, or two seconds of them, by which news may run ahead
+	idleGaps       = 16        // of which the storage is kept
+	maxOutstanding = 64        // fragments pulled of one neighbor
 	minPullRate    = 128 << 10
 	admitSpare     = 8  // part of the upload limit that is not given away to children,
 	urgentSpare    = 64 // and if they have nobody else

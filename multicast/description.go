@@ -24,6 +24,10 @@ const (
 	msgStart  = 0x65 // a fragment, to a newcomer: see wish.go
 	msgWho    = 0x66 // who feeds a member: see company.go
 	msgWay    = 0x67
+	msgSeek   = 0x68 // where was the stream some time ago: see recall.go
+	msgFound  = 0x69
+	msgRecall = 0x6a // a fetch of the past
+	msgGone   = 0x6b // what of it is not to be had
 )
 
 // Options of a stream description (groups-wire.md §5.1).

@@ -44,7 +44,7 @@ func (st *stream) begin(start uint64, key bool) {
 	st.started, st.start, st.startKey = true, start, key
 	st.frontier = start - 1
 	for _, sub := range st.subs {
-		sub.placeAt(start, key)
+		sub.begun(start, key)
 	}
 }
 
@@ -95,7 +95,7 @@ func (st *stream) beginEarlier(now clock.Time, key uint64) {
 	st.missing = append(more, st.missing...)
 	st.start, st.startKey = key, true
 	for _, sub := range st.subs {
-		sub.placeAt(key, true)
+		sub.begun(key, true)
 	}
 	st.repairNow(now)
 }
@@ -211,6 +211,9 @@ func (st *stream) onFragment(now clock.Time, p *peer, msg []byte) {
 		return
 	}
 	st.stats.BytesReceived += uint64(len(msg))
+	if len(st.subs) > 0 && st.recalled(now, p, &f, msg) {
+		return
+	}
 	if st.signed() {
 		st.onSigned(now, p, &f, msg)
 	} else {

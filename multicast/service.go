@@ -362,6 +362,28 @@ func (s *Service) onControl(now clock.Time, p *peer, msg []byte) {
 		if ok = len(msg) == 2 && msg[1] < numSlices; ok {
 			st.onWho(now, p, int(msg[1]))
 		}
+	case msgSeek:
+		var back uint64
+		if back, ok = consumeSeek(msg); ok {
+			st.onSeek(now, p, back)
+		}
+	case msgFound:
+		var f found
+		if f, ok = consumeFound(msg); ok {
+			st.onFound(now, p, &f)
+		}
+	case msgRecall:
+		var first uint64
+		var bitmap []byte
+		if first, bitmap, ok = consumeRecall(msg); ok {
+			st.onRecall(now, p, first, bitmap)
+		}
+	case msgGone:
+		var oldest, first uint64
+		var bitmap []byte
+		if oldest, first, bitmap, ok = consumeGone(msg); ok {
+			st.onGone(now, p, oldest, first, bitmap)
+		}
 	case msgWay:
 		var w way
 		if w, ok = consumeWay(msg); ok {
@@ -405,6 +427,8 @@ func (s *Service) FlowRejected(now clock.Time, flow group.FlowID) {
 		p.asked = 0
 		p.st.dropParent(now, p)
 		p.st.releaseGaps(now, p)
+	default:
+		p.st.recallRejected(p, flow)
 	}
 }
 
@@ -498,7 +522,7 @@ func (s *Service) Play(now clock.Time, name string, cfg PlayConfig) (*Subscripti
 		s.counters.StreamsRefused++
 		return nil, ErrTooMany
 	}
-	p := &Subscription{s: s, name: name, cfg: cfg}
+	p := &Subscription{s: s, name: name, cfg: cfg, back: min(max(cfg.Back, 0), maxBack*time.Millisecond)}
 	s.subs = append(s.subs, p)
 	s.reviewSubscriptions(now)
 	return p, nil

@@ -51,6 +51,8 @@ type StreamCounts struct {
 	PullsUnserved   uint64 // asked for but not held, or over the rate
 	PullsSent       uint64 // fragment requests, repeats included
 	SlicesRefused   uint64 // requests for a slice that this node turned down
+	Recalled        uint64 // fragments of the past that were asked for, to play it again
+	RecalledByPeers uint64 // that were sent to neighbors for that
 	ParentsReplaced uint64 // parents given up because they went away
 	ParentsSilent   uint64 // of these, those that owed fragments for too long
 	ParentsMoved    uint64 // parents left for another from which it comes sooner
@@ -80,6 +82,8 @@ func (c *StreamCounts) add(o *StreamCounts, times uint64) {
 	c.PullsUnserved += times * o.PullsUnserved
 	c.PullsSent += times * o.PullsSent
 	c.SlicesRefused += times * o.SlicesRefused
+	c.Recalled += times * o.Recalled
+	c.RecalledByPeers += times * o.RecalledByPeers
 	c.ParentsReplaced += times * o.ParentsReplaced
 	c.ParentsSilent += times * o.ParentsSilent
 	c.ParentsMoved += times * o.ParentsMoved

@@ -33,6 +33,7 @@ type stream struct {
 	now      clock.Time // of the latest turn
 	stats    StreamCounts
 	meter    meter
+	recalls  *recalls // nil: nobody plays the past from here
 
 	fetching
 	verifying
@@ -177,6 +178,7 @@ func (st *stream) deactivate(now clock.Time) {
 	st.active = false
 	st.s.timers.Stop(&st.timer)
 	for _, p := range append([]*peer(nil), st.peers...) {
+		st.dropRecaller(now, p, true)
 		if p.mediaOut != 0 {
 			st.s.closeFlow(now, &p.mediaOut)
 		}
@@ -189,6 +191,7 @@ func (st *stream) deactivate(now clock.Time) {
 			st.removePeer(p)
 		}
 	}
+	st.recalls = nil
 	st.fetching = fetching{repairAt: clock.Never}
 	st.verifying = verifying{ending: st.ending}
 	st.growing = growing{handAt: clock.Never}
@@ -239,6 +242,8 @@ func (st *stream) peerSilent(now clock.Time, p *peer) {
 	}
 	p.children, p.leaving, p.later, p.ending = 0, 0, 0, 0
 	p.wantsDigests = false
+	st.dropRecaller(now, p, st.s.byLink[p.n.link] == p.n)
+	st.dropHolder(now, p)
 	if p.mediaOut != 0 {
 		st.s.closeFlow(now, &p.mediaOut)
 	}
@@ -329,6 +334,11 @@ func (st *stream) tellEnd(now clock.Time, p *peer) {
 	st.control(now, p, appendEnd(nil, typ, st.last, signature))
 }
 
+// keep is how long fragments stay in the window.
+func (st *stream) keep() time.Duration {
+	return max(st.desc.window+st.margin(), st.s.cfg.KeepWindow)
+}
+
 func (st *stream) margin() time.Duration {
 	if st.pub != nil {
 		return st.pub.cfg.RelayMargin
@@ -373,6 +383,22 @@ func (st *stream) advance(now clock.Time) {
 			st.broadcast(now)
 		}
 		next := min(st.tickAt, st.repairAt, st.stateAt, st.handAt)
+		if st.recalls != nil {
+			if now >= st.recalls.at {
+				st.serveRecalls(now)
+			}
+			if st.recalls != nil {
+				next = min(next, st.recalls.at)
+			}
+		}
+		for _, p := range st.subs {
+			if p.behind != nil && now >= p.behind.at {
+				p.turn(now)
+			}
+			if p.behind != nil {
+				next = min(next, p.behind.at)
+			}
+		}
 		if st.pub != nil {
 			next = min(next, st.pub.run.cutAt)
 		}
@@ -392,7 +418,7 @@ func (st *stream) tick(now clock.Time) {
 	}
 	st.tickAt = now.Add(period)
 	st.meter.update(now)
-	keep := st.desc.window + st.margin()
+	keep := st.keep()
 	st.win.evict(now.Add(-keep), st.s.cfg.MaxWindowBytes)
 	if st.key != 0 && !st.win.has(st.key) {
 		st.key = 0

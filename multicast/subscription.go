@@ -3,6 +3,7 @@ package multicast
 import (
 	"encoding/binary"
 	"math"
+	"time"
 
 	"rtmfp/internal/clock"
 )
@@ -17,6 +18,7 @@ type Frame struct {
 	SentAt    int64  // the publisher's clock when it was written, Unix microseconds; 0 unless Type is TypeOwn
 	Lost      int    // messages that were skipped since the frame before: at most so many
 	Reset     bool   // the first frame of another publication of the same name
+	Seek      bool   // the first frame after Seek, or after playing had to go on elsewhere
 }
 
 // Subscription plays the streams of one name.
@@ -26,7 +28,7 @@ type Subscription struct {
 	cfg    PlayConfig
 	closed bool
 	st     *stream      // what is played; nil: nothing of the name is known
-	past   StreamCounts // of what was played before, less what st counted before it was
+	before StreamCounts // of what was played before, less what st counted before it was
 	since  clock.Time   // when it was chosen
 
 	placed    bool
@@ -36,7 +38,14 @@ type Subscription struct {
 	delivered bool   // a frame of st was returned
 	reset     bool
 	lost      int
+	inside    uint64 // digests between the pieces up to checked
 	spare     []byte // of Reuse
+
+	paused bool
+	jumped bool
+	back   time.Duration // how far Seek, or PlayConfig, wants to go back
+	sought time.Duration // how far it went, and 1; 0: that is not known yet
+	behind *rewind       // nil: the newest is played
 }
 
 // NextFrame returns the next frame in the order of publication. It returns
@@ -46,29 +55,44 @@ type Subscription struct {
 // has passed it; then playing resumes at a key frame.
 func (p *Subscription) NextFrame() (Frame, bool) {
 	st := p.st
-	if st == nil || !st.active || !p.placed {
+	if st == nil || !st.active || !p.placed || p.paused || p.behind != nil && p.behind.seeking {
 		return Frame{}, false
 	}
 	if !p.delivered && st.keyed && !p.cfg.AnyFrame {
 		p.seekKey = true // which may not have been known when playing was placed
 	}
 	for {
-		if !st.win.empty() && p.cursor < st.win.low && !st.pending(p.cursor) {
+		if p.behind != nil {
+			switch p.look(p.cursor, &p.behind.here) {
+			case piecesWanted:
+				return Frame{}, false
+			case piecesLost:
+				if p.cursor > st.frontier {
+					return Frame{}, false
+				}
+				p.lost++
+				p.cursor++
+				continue
+			}
+		} else if !st.win.empty() && p.cursor < st.win.low && !st.pending(p.cursor) {
 			p.overrun()
 			continue
-		}
-		if !st.win.has(p.cursor) {
+		} else if !st.win.has(p.cursor) {
 			if p.cursor > st.frontier || st.pending(p.cursor) {
 				return Frame{}, false
 			}
 			p.skip()
 			continue
 		}
-		f, ok := consumeFragment(st.win.get(p.cursor))
+		msg := p.fragmentAt(p.cursor)
+		f, ok := consumeFragment(msg)
 		if !ok {
 			panic("BUG: the multicast window holds what is no fragment")
 		}
 		if st.signed() && f.isDigest() {
+			if p.behind != nil {
+				p.behind.here.set(p.cursor, msg)
+			}
 			p.cursor++
 			continue
 		}
@@ -85,7 +109,8 @@ func (p *Subscription) NextFrame() (Frame, bool) {
 			p.cursor++
 			continue
 		}
-		switch p.collect(end) {
+		end, state := p.collect(end)
+		switch state {
 		case piecesWanted:
 			return Frame{}, false
 		case piecesLost:
@@ -93,15 +118,19 @@ func (p *Subscription) NextFrame() (Frame, bool) {
 			p.cursor = end + 1
 			continue
 		}
+		if f, ok = consumeFragment(p.fragmentAt(p.cursor)); !ok {
+			panic("BUG: a multicast fragment is gone that was there")
+		}
 		fr, ok := p.assemble(&f, end)
+		p.passed(end)
 		p.cursor = end + 1
 		if !ok {
 			st.s.counters.Malformed++
 			p.lost++
 			continue
 		}
-		fr.Lost, fr.Reset = p.lost, p.reset
-		p.lost, p.reset, p.seekKey, p.delivered = 0, false, false, true
+		fr.Lost, fr.Reset, fr.Seek = p.lost, p.reset, p.jumped
+		p.lost, p.reset, p.jumped, p.seekKey, p.delivered = 0, false, false, false, true
 		return fr, true
 	}
 }
@@ -170,19 +199,42 @@ const (
 )
 
 // collect looks at the pieces of the message at the cursor, up to end.
-func (p *Subscription) collect(end uint64) pieceState {
+// It returns where the message ends: there may be digests between its pieces.
+func (p *Subscription) collect(end uint64) (uint64, pieceState) {
 	st := p.st
+	if p.behind != nil {
+		return p.lookAhead(end)
+	}
+	if p.checked <= p.cursor {
+		p.inside = 0
+	}
+	end += p.inside
 	for id := max(p.checked, p.cursor) + 1; id <= end; id++ {
 		switch {
 		case st.win.has(id):
-			p.checked = id
+			if p.checked = id; st.signed() {
+				if f, _ := consumeFragment(st.win.get(id)); f.isDigest() {
+					p.inside++
+					end++
+				}
+			}
 		case id > st.frontier && !(st.ended && id > st.last) || st.pending(id):
-			return piecesWanted
+			return end, piecesWanted
 		default:
-			return piecesLost
+			return end, piecesLost
 		}
 	}
-	return piecesHeld
+	return end, piecesHeld
+}
+
+// passed keeps the last digest between the pieces of a message that was played.
+func (p *Subscription) passed(end uint64) {
+	if p.behind == nil || !p.st.signed() {
+		return
+	}
+	for id := p.cursor + 1; id <= end; id++ {
+		p.behind.here.set(id, p.fragmentAt(id))
+	}
 }
 
 // assemble copies a message out of the window. It returns false for one that
@@ -205,7 +257,10 @@ func (p *Subscription) assemble(f *fragment, end uint64) (Frame, bool) {
 	head := len(f.payload) - len(payload)
 	size := len(payload)
 	for id := f.id + 1; id <= end; id++ {
-		piece, ok := consumeFragment(st.win.get(id))
+		piece, ok := consumeFragment(p.fragmentAt(id))
+		if ok && st.signed() && piece.isDigest() {
+			continue
+		}
 		if !ok || piece.start {
 			return Frame{}, false
 		}
@@ -213,7 +268,10 @@ func (p *Subscription) assemble(f *fragment, end uint64) (Frame, bool) {
 	}
 	fr.Data = p.room(size)
 	for id := f.id; id <= end; id++ {
-		piece, _ := consumeFragment(st.win.get(id))
+		piece, _ := consumeFragment(p.fragmentAt(id))
+		if st.signed() && piece.isDigest() {
+			continue
+		}
 		fr.Data = append(fr.Data, piece.payload[head:]...)
 		head = 0
 	}
@@ -275,7 +333,7 @@ func (p *Subscription) Stats() StreamStats {
 	if p.st != nil {
 		v = p.st.snapshot()
 	}
-	v.add(&p.past, 1)
+	v.add(&p.before, 1)
 	return v
 }
 
@@ -286,18 +344,22 @@ func (p *Subscription) play(now clock.Time, st *stream) {
 		return
 	}
 	if p.reset = old != nil; p.reset {
-		p.past.add(&old.stats, 1)
+		p.before.add(&old.stats, 1)
 	}
 	if st != nil {
-		p.past.add(&st.stats, math.MaxUint64) // what it counted before it was played here
+		p.before.add(&st.stats, math.MaxUint64) // what it counted before it was played here
 	}
 	p.st, p.since = st, now
 	p.placed, p.delivered, p.cursor, p.checked = false, false, 0, 0
+	p.dropPast()
 	if st != nil {
 		st.subs = append(st.subs, p)
 		st.review(now)
 		if st.started {
 			p.place()
+		}
+		if p.back > 0 && old == nil {
+			p.seek(now)
 		}
 	}
 	if old != nil {
@@ -330,6 +392,8 @@ func (p *Subscription) lives(now clock.Time) bool {
 	switch {
 	case st == nil:
 		return false
+	case p.behind != nil && st.active:
+		return !p.Ended()
 	case st.ended:
 		return !p.Ended() && now.Sub(st.lastNew) < switchAfter
 	case st.lastSign.Sub(st.lastNew) > busyFor:

@@ -160,7 +160,7 @@ func FuzzMessages(f *testing.F) {
 	for _, s := range []string{
 		"2105007465737421012444af5381cbcc0327a99b29ce447ffd90dbdf48682293321d3b5ae94cb17ea801020303be40040492a76002056403079344",
 		"2219ffffff", "2308", "2b5b", "2182", "60822c07820022f0091401003202028102ffffffffffffff01", "610f0101822d", "6281", "63822d8003", "64822c",
-		"2013080000008baf01", "30050609000000171701", "60822c67820022f0091401003202028102ffffffffffff001c05ffff000000000003ff01", "6603",
+		"2013080000008baf01", "30050609000000171701", "60822c67820022f0091401003202028102ffffffffffff001c05ffff000000000003ff01", "6603", "68ee60", "69ee6015ce102acd38", "6a2a05", "6b0a2a05",
 	} {
 		f.Add(unhex(f, s))
 	}
@@ -215,6 +215,32 @@ func FuzzMessages(f *testing.F) {
 				}
 			}
 		}
+		if fd, ok := consumeFound(b); ok {
+			if again, ok := consumeFound(appendFound(nil, &fd)); !ok || again != fd {
+				t.Errorf("found %+v became %+v", fd, again)
+			}
+		}
+		if first, bitmap, ok := consumeRecall(b); ok {
+			var ids, again []uint64
+			eachID(first, bitmap, func(id uint64) { ids = append(ids, id) })
+			inBitmaps(ids, func(first uint64, bitmap []byte) {
+				first, bitmap, _ = consumeRecall(appendRecall(nil, first, bitmap))
+				eachID(first, bitmap, func(id uint64) { again = append(again, id) })
+			})
+			if !reflect.DeepEqual(ids, again) {
+				t.Errorf("recall of %v became one of %v", ids, again)
+			}
+		}
+		if oldest, first, bitmap, ok := consumeGone(b); ok {
+			if o, f, m, ok := consumeGone(appendGone(nil, oldest, first, bitmap)); !ok || o != oldest || f != first || !bytes.Equal(m, bitmap) {
+				t.Errorf("gone %d %d %x became %d %d %x", oldest, first, bitmap, o, f, m)
+			}
+		}
+		if back, ok := consumeSeek(b); ok {
+			if again, ok := consumeSeek(appendSeek(nil, back)); !ok || again != back {
+				t.Errorf("seek %d became %d", back, again)
+			}
+		}
 		consumePush(b)
 		consumePull(b)
 		consumeEnd(b)
@@ -241,6 +267,9 @@ func FuzzNeighbor(f *testing.F) {
 		n := w.add(Config{Keys: other, MaxWindowFragments: 2048}, true)
 		n.play("cam")
 		w.mesh(n)
+		if len(b) > 0 && b[0]&16 != 0 {
+			n.sub.Seek(w.now, time.Minute)
+		}
 		// The hostile one has a link with both, and answers nothing.
 		for _, victim := range []*testNode{pub, n} {
 			victim.links[999] = &testLink{id: 999, from: victim, to: &testNode{net: w, dead: true}, up: true}

@@ -39,6 +39,13 @@ type Config struct {
 	// only those that it plays itself.
 	RelayAll bool
 
+	// KeepWindow is how long the node keeps what it carries of a stream, in memory, for
+	// members that want to see the past (Playback.Seek), and KeepBytes how much of
+	// each stream at most, 64 MiB by default and 2 GiB at most. Default: for as long as the publisher wants
+	// it, 8 s, and 2 s more.
+	KeepWindow time.Duration
+	KeepBytes  int
+
 	// UploadLimit bounds what the node sends, in bytes per second of UDP payload,
 	// over all groups. It relays no more streams than fit, and objects, files
 	// among them, get what streams and everything else leave. DownloadLimit is the

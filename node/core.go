@@ -31,6 +31,10 @@ type CoreConfig struct {
 	// first, objects as far as that leaves room.
 	UploadLimit, DownloadLimit int
 
+	// KeepWindow and KeepBytes are those of Config.
+	KeepWindow time.Duration
+	KeepBytes  int
+
 	// LoopbackMTU is that of transport.Config.
 	LoopbackMTU int
 

@@ -244,14 +244,14 @@ func (g *Group) Play(ctx context.Context, name string, o PlayOptions) (*Playback
 	}
 	var p *Playback
 	var err error
-	if derr := g.node.do(func(now clock.Time) { p, err = g.play(now, name) }); derr != nil {
+	if derr := g.node.do(func(now clock.Time) { p, err = g.play(now, name, o) }); derr != nil {
 		return nil, fmt.Errorf("play %q: %w", name, derr)
 	}
 	return p, err
 }
 
 // play is Play on the loop.
-func (g *Group) play(now clock.Time, name string) (*Playback, error) {
+func (g *Group) play(now clock.Time, name string, o PlayOptions) (*Playback, error) {
 	if !g.spec.Multicast {
 		return nil, fmt.Errorf("play %q: the groupspec does not permit multicast", name)
 	}
@@ -260,7 +260,7 @@ func (g *Group) play(now clock.Time, name string) (*Playback, error) {
 	}
 	p := newPlayback(g, name)
 	var err error
-	if p.core, err = g.core.streams.Play(now, name, multicast.PlayConfig{}); err != nil {
+	if p.core, err = g.core.streams.Play(now, name, multicast.PlayConfig{Back: o.Back}); err != nil {
 		return nil, fmt.Errorf("play %q: %w", name, err)
 	}
 	g.playbacks = append(g.playbacks, p)

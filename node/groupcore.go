@@ -38,6 +38,11 @@ type GroupCore struct {
 // newcomers than others.
 const guestsWatch = 256
 
+const (
+	maxKeepBytes  = 2<<30 - 1 // of one stream, which fits an int anywhere
+	fragmentBytes = 512       // of a fragment at least, on average, where more than usual is kept
+)
+
 func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 	g := &GroupCore{core: c, spec: spec, authority: group.NewAuthority(spec)}
 	g.group = group.New(group.Config{
@@ -51,6 +56,11 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		Wish:          func() []byte { return g.streams.Wish() },
 		Rare:          c.cfg.Rare,
 	}, g.links(flowGroup))
+	keepBytes := min(c.cfg.KeepBytes, maxKeepBytes) // 0: the default
+	keepFragments := 0
+	if keepBytes > 64<<20 {
+		keepFragments = keepBytes / fragmentBytes
+	}
 	neighbors := 0 // the default
 	if c.cfg.Introduce {
 		neighbors = guestsWatch
@@ -66,8 +76,13 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		},
 		AllowUnsigned: c.cfg.AllowLegacy && !spec.Needs(group.RightPublish),
 		RelayAll:      c.cfg.RelayAll,
-		UploadLimit:   c.cfg.UploadLimit,
-		Rare:          c.cfg.Rare,
+		KeepWindow:    c.cfg.KeepWindow,
+
+		MaxWindowBytes:     keepBytes,
+		MaxWindowFragments: keepFragments,
+
+		UploadLimit: c.cfg.UploadLimit,
+		Rare:        c.cfg.Rare,
 	}, g.links(flowStream))
 	if spec.Posting {
 		g.posts = posting.New(now, g.postingConfig(now), g.links(flowPosts))

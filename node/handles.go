@@ -17,7 +17,11 @@ type PublishOptions struct {
 
 // PlayOptions says how a stream is played; the zero value waits for the stream
 // to appear and starts at the newest key frame that a neighbor holds.
-type PlayOptions struct{}
+type PlayOptions struct {
+	// Back begins with what was published so long ago, as Playback.Seek does. 0 is
+	// the newest key frame.
+	Back time.Duration
+}
 
 // Frame is one message of a stream, in the order of publication.
 type Frame struct {
@@ -26,4 +30,5 @@ type Frame struct {
 	Key    bool          // a player can start here
 	SentAt time.Time     // the publisher's clock at its Write, zero if unknown
 	Lost   int           // messages that were lost right before this one
+	Seek   bool          // the first after Seek, or after playing had to go on elsewhere
 }

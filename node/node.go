@@ -89,6 +89,8 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		DownloadLimit: cfg.DownloadLimit,
 		AllowLegacy:   cfg.AllowLegacy,
 		LoopbackMTU:   loopbackMTU,
+		KeepWindow:    cfg.KeepWindow,
+		KeepBytes:     cfg.KeepBytes,
 	})
 	if err != nil {
 		return nil, err
@@ -332,14 +334,14 @@ func (n *Node) Join(ctx context.Context, groupspec string) (*Group, error) {
 
 // JoinAndPlay is Join and Play at once, which is sooner: the member that takes this
 // node in sends the start of the stream without being asked.
-func (n *Node) JoinAndPlay(ctx context.Context, groupspec, name string, _ PlayOptions) (*Group, *Playback, error) {
+func (n *Node) JoinAndPlay(ctx context.Context, groupspec, name string, o PlayOptions) (*Group, *Playback, error) {
 	spec, err := group.ParseSpec(groupspec)
 	if err != nil {
 		return nil, nil, err
 	}
 	var p *Playback
 	g, err := n.join(ctx, spec, func(g *Group, now clock.Time) (err error) {
-		p, err = g.play(now, name)
+		p, err = g.play(now, name, o)
 		return err
 	})
 	if err != nil {

@@ -30,6 +30,8 @@ type Playback struct {
 	bytes   int
 	full    bool // the core may hold more
 	err     error
+	paused  bool
+	sought  chan struct{} // closed when the latest Seek has found its place; nil: nobody waits
 	arrived chan struct{} // a token: look at the queue
 
 	rest []byte // of the frame that Read is in; the reader's own
@@ -65,6 +67,12 @@ func (p *Playback) fill() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.sought != nil {
+		if _, ok := p.core.Sought(); ok {
+			close(p.sought)
+			p.sought = nil
+		}
+	}
 	before := len(p.queue)
 	var now time.Time
 	for p.err == nil {
@@ -93,7 +101,7 @@ func (p *Playback) fill() {
 }
 
 func frameOf(f multicast.Frame) Frame {
-	out := Frame{Data: f.Data, PTS: time.Duration(f.Timestamp) * time.Millisecond, Key: f.Key, Lost: f.Lost}
+	out := Frame{Data: f.Data, PTS: time.Duration(f.Timestamp) * time.Millisecond, Key: f.Key, Lost: f.Lost, Seek: f.Seek}
 	if f.SentAt != 0 {
 		out.SentAt = time.UnixMicro(f.SentAt)
 	}
@@ -127,7 +135,7 @@ func (p *Playback) notify() {
 func (p *Playback) next(ctx context.Context) (Frame, error) {
 	for {
 		p.mu.Lock()
-		if len(p.queue) > 0 {
+		if len(p.queue) > 0 && !p.paused {
 			f := p.queue[0]
 			p.queue[0] = Frame{}
 			p.queue = p.queue[1:]
@@ -139,9 +147,9 @@ func (p *Playback) next(ctx context.Context) (Frame, error) {
 			}
 			return f, nil
 		}
-		err := p.err
+		err, paused := p.err, p.paused && len(p.queue) > 0
 		p.mu.Unlock()
-		if err != nil {
+		if err != nil && !paused {
 			return Frame{}, err
 		}
 		select {
@@ -187,6 +195,74 @@ func (p *Playback) Read(b []byte) (int, error) {
 	n := copy(b, p.rest)
 	p.rest = p.rest[n:]
 	return n, nil
+}
+
+// Pause stops the frames until Resume. What the node can't keep for so long is had of members
+// that hold it when playing goes on; what nobody does is lost, and the next frame tells of it. To
+// read nothing for a while does without that: then frames are lost once they have left
+// the window of the node.
+func (p *Playback) Pause() { p.setPaused(true) }
+
+// Resume ends a pause.
+func (p *Playback) Resume() { p.setPaused(false) }
+
+func (p *Playback) setPaused(paused bool) {
+	_ = p.group.node.do(func(now clock.Time) {
+		p.mu.Lock()
+		p.paused = paused
+		p.mu.Unlock()
+		if paused {
+			p.core.Pause(now)
+		} else {
+			p.core.Resume(now)
+		}
+		p.notify()
+	})
+}
+
+// Seek goes on with what was published so long ago by the publisher's clock, from the key
+// frame at that moment or before it; 0 is the live stream. It returns how far back that
+// is in fact, once members have told what they hold: less than back if none holds what is so
+// old. Frames that were not read yet are dropped, and the next one has Seek set. The error is
+// that of ctx, with which only the waiting ends, or of a playback that has ended.
+func (p *Playback) Seek(ctx context.Context, back time.Duration) (time.Duration, error) {
+	found := make(chan struct{})
+	var ended error
+	err := p.group.node.do(func(now clock.Time) {
+		p.mu.Lock()
+		if ended = p.err; ended == nil {
+			p.queue, p.bytes, p.full = nil, 0, false
+			p.sought = found
+		}
+		p.mu.Unlock()
+		if ended == nil {
+			p.core.Seek(now, back)
+		}
+	})
+	if err == nil {
+		err = ended
+	}
+	if err == nil {
+		select {
+		case <-found:
+		case <-p.done:
+			err = ErrClosed
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("seek in %q: %w", p.name, err)
+	}
+	back, _ = p.Sought()
+	return back, nil
+}
+
+// Sought tells how far back playing began, by PlayOptions.Back or the latest Seek. ok is false while
+// that is not known.
+func (p *Playback) Sought() (back time.Duration, ok bool) {
+	_ = p.group.node.do(func(clock.Time) { back, ok = p.core.Sought() })
+	return back, ok
 }
 
 // finish ends the playback with err, unless it has ended already.

@@ -24,6 +24,7 @@ type playCmd struct {
 	Listen    string        `default:":0" help:"UDP address to listen on, HOST:PORT. Default: any free port." placeholder:"ADDR"`
 	Output    string        `short:"o" help:"Write the stream to a file, byte for byte as it was published from the key frame where this viewer joined; - is stdout." placeholder:"FILE"`
 	HTTP      string        `name:"http" help:"Serve the stream on this HTTP address: a page at /, MPEG-TS at /stream.ts, HLS at /index.m3u8." placeholder:"ADDR"`
+	Back      time.Duration `help:"Begin with what was published so long ago, as far as members hold it. Default: the newest key frame." placeholder:"D"`
 	Duration  time.Duration `help:"Stop after this long, counted from the first frame. Default: when the stream ends." placeholder:"D"`
 	Wait      time.Duration `help:"How long to wait for the stream to appear. Default: for ever." placeholder:"D"`
 	Stats     string        `help:"Write the figures as JSON to a file at the end; - is stdout." placeholder:"FILE"`
@@ -39,6 +40,7 @@ Examples:
 
     rtmfp-node play --group "$SPEC" --stream cam1 --bootstrap rtmfp://seed.example.org -o - | ffplay -
     rtmfp-node play --group "$SPEC" --stream cam1 --bootstrap rtmfp://seed.example.org --http 127.0.0.1:8080
+    rtmfp-node play --group "$SPEC" --stream cam1 --bootstrap rtmfp://seed.example.org --back 30s -o - | ffplay -
     rtmfp-node play --group "$SPEC" --stream cam1 --bootstrap rtmfp://127.0.0.1 --duration 30s -o cam1.ts --stats cam1.json
 `
 }
@@ -50,8 +52,8 @@ func (c *playCmd) Validate() error {
 		return errors.New("say where the stream goes: -o FILE, -o - for stdout, --http ADDR, or only --stats FILE")
 	case c.Output == "-" && c.Stats == "-":
 		return errors.New("-o - and --stats - can't share stdout; write the figures to a file")
-	case c.Duration < 0 || c.Wait < 0:
-		return errors.New("--duration and --wait can't be negative")
+	case c.Duration < 0 || c.Wait < 0 || c.Back < 0:
+		return errors.New("--duration, --wait, and --back can't be negative")
 	}
 	return checkStream(c.Group, c.Stream)
 }
@@ -94,7 +96,7 @@ func (c *playCmd) Run(ctx context.Context, e *env) error {
 		return err
 	}
 	defer c.stop(n)
-	_, sub, err := n.JoinAndPlay(ctx, c.Group.String(), c.Stream, node.PlayOptions{})
+	_, sub, err := n.JoinAndPlay(ctx, c.Group.String(), c.Stream, node.PlayOptions{Back: c.Back})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -193,6 +195,7 @@ func (p *playing) run(ctx context.Context, e *env) error {
 	defer waiting()
 
 	playing := false
+	var pace pacer
 	for f, err := range p.sub.Frames(ctx) {
 		switch {
 		case err == nil:
@@ -206,7 +209,11 @@ func (p *playing) run(ctx context.Context, e *env) error {
 		if !playing {
 			playing = true
 			waiting()
+			p.sayBack(e)
 			defer after(p.cmd.Duration, cancel)()
+		}
+		if p.live != nil && p.cmd.Back > 0 && !pace.wait(ctx, f.SentAt) {
+			return nil
 		}
 		_, err = p.out.Write(f.Data)
 		if errors.Is(err, syscall.EPIPE) {
@@ -220,6 +227,17 @@ func (p *playing) run(ctx context.Context, e *env) error {
 		}
 	}
 	return nil
+}
+
+// sayBack tells whoever wanted to go back if it is not so far.
+func (p *playing) sayBack(e *env) {
+	const worthTelling = time.Second
+	if p.cmd.Back == 0 {
+		return
+	}
+	if back, ok := p.sub.Sought(); ok && back < p.cmd.Back-worthTelling {
+		p.cmd.notice(e)("no member holds what is %v old; playing from %v back", p.cmd.Back, back.Round(100*time.Millisecond))
+	}
 }
 
 // status returns what shows the line about a stream that plays.

@@ -12,10 +12,12 @@ import (
 
 // runCmd runs a node that relays what its groups carry and introduces others.
 type runCmd struct {
-	Listen    string       `default:":1935" help:"UDP address to listen on, HOST:PORT. Default: :1935." placeholder:"ADDR"`
-	Group     []spec       `required:"" sep:"none" help:"Groupspec, or @FILE that holds one. May be repeated." placeholder:"SPEC"`
-	Bootstrap []bootURL    `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin." placeholder:"URL"`
-	Revoke    []revocation `sep:"none" help:"Revocation that \"group revoke\" has printed, or @FILE that holds some, to hold members to. May be repeated." placeholder:"TEXT"`
+	Listen     string        `default:":1935" help:"UDP address to listen on, HOST:PORT. Default: :1935." placeholder:"ADDR"`
+	Group      []spec        `required:"" sep:"none" help:"Groupspec, or @FILE that holds one. May be repeated." placeholder:"SPEC"`
+	Bootstrap  []bootURL     `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin." placeholder:"URL"`
+	Revoke     []revocation  `sep:"none" help:"Revocation that \"group revoke\" has printed, or @FILE that holds some, to hold members to. May be repeated." placeholder:"TEXT"`
+	KeepWindow time.Duration `name:"keep-window" help:"How long to keep what streams carry, in memory, for viewers that go back (play --back). Default: as long as the publisher says, 8 s and 2 s more." placeholder:"D"`
+	KeepBytes  byteSize      `name:"keep-bytes" help:"Most of each stream to keep so, such as 500M. Default: 64M; at most 2G." placeholder:"SIZE"`
 	nodeFlags
 	fileFlags
 	webFlags
@@ -31,6 +33,7 @@ Examples:
     rtmfp-node run --group "$SPEC"
     rtmfp-node run --listen 127.0.0.1:1935 --group "$SPEC" --identity none
     rtmfp-node run --listen :2000 --group "$SPEC" --bootstrap rtmfp://seed.example.org
+    rtmfp-node run --group "$SPEC" --keep-window 10m --keep-bytes 500M
     rtmfp-node run --group "$SPEC" --store /srv/files --quota 200G --http 127.0.0.1:8080
 `
 }
@@ -39,6 +42,14 @@ Examples:
 func (c *runCmd) Validate() error {
 	if err := c.fileFlags.Validate(); err != nil {
 		return err
+	}
+	switch {
+	case c.KeepWindow < 0:
+		return errors.New("--keep-window can't be negative")
+	case c.KeepBytes > 0 && c.KeepWindow == 0:
+		return errors.New("--keep-bytes needs --keep-window")
+	case c.KeepBytes > 2<<30:
+		return errors.New("--keep-bytes is 2G at most")
 	}
 	if !c.keepsFiles() {
 		if c.Quota > 0 {
@@ -64,7 +75,7 @@ func (c *runCmd) Run(ctx context.Context, e *env) error {
 	// fails says why in one line.
 	level := new(slog.LevelVar)
 	level.Set(slog.LevelError)
-	cfg := node.Config{Listen: c.Listen, Introduce: true, RelayAll: true}
+	cfg := node.Config{Listen: c.Listen, Introduce: true, RelayAll: true, KeepWindow: c.KeepWindow, KeepBytes: int(min(c.KeepBytes, 2<<30-1))}
 	if c.keepsFiles() {
 		s, err := c.open()
 		if err != nil {
