@@ -84,8 +84,9 @@ type StreamConfig struct {
 	// Default 8 s.
 	Window time.Duration
 
-	// RelayMargin is how much longer the fragments are kept for others
-	// (multicastRelayMarginDuration). It is local. Default 2 s.
+	// RelayMargin is how much longer the publisher keeps the fragments for others
+	// (multicastRelayMarginDuration). It is local. Default 10 s, against the 2 s of
+	// all others: what is published while its link is cut, nobody else has.
 	RelayMargin time.Duration
 
 	// AvailabilityPeriod is the time between availability messages
@@ -129,6 +130,7 @@ type PlayConfig struct {
 const (
 	defaultWindow             = 8 * time.Second
 	defaultRelayMargin        = 2 * time.Second
+	defaultSourceMargin       = 10 * time.Second
 	defaultAvailabilityPeriod = 100 * time.Millisecond
 	defaultFetchPeriod        = 2500 * time.Millisecond
 	defaultRunTime            = 12 * time.Millisecond
@@ -301,7 +303,7 @@ func (c Config) withDefaults() Config {
 
 func (c StreamConfig) withDefaults() StreamConfig {
 	setDefault(&c.Window, defaultWindow)
-	setDefault(&c.RelayMargin, defaultRelayMargin)
+	setDefault(&c.RelayMargin, defaultSourceMargin)
 	setDefault(&c.AvailabilityPeriod, defaultAvailabilityPeriod)
 	setDefault(&c.FetchPeriod, defaultFetchPeriod)
 	setDefault(&c.PushLimit, defaultSourcePushLimit)

@@ -33,7 +33,7 @@ func pastWorld(t *testing.T, seed uint64, signed bool, members int) (w *network,
 		return w.add(Config{}, true)
 	}
 	pub := add()
-	src = w.publish(pub, "cam", StreamConfig{}, 940, 10*time.Millisecond, 100) // a key frame a second
+	src = w.publish(pub, "cam", StreamConfig{RelayMargin: defaultRelayMargin}, 940, 10*time.Millisecond, 100) // a key frame a second, and the publisher holds no more than others
 	for range members {
 		n := add()
 		n.play("cam")

@@ -61,9 +61,12 @@ type Member struct {
 	bare   *simulations.Member // with messages
 	sub    *multicast.Subscription
 	born   clock.Time
-	began  clock.Time // its first frame could be played; 0: not yet
-	from   uint64     // the first fragment that was published after that
-	gone   clock.Time // 0: it is there
+	began  clock.Time    // its first frame could be played; 0: not yet
+	played clock.Time    // the latest
+	still  time.Duration // the longest between two
+	missed int           // messages
+	from   uint64        // the first fragment that was published after that
+	gone   clock.Time    // 0: it is there
 	seen   seen
 
 	polluted map[group.PeerID]clock.Time // to whom it sent something false for the first time, and when; nil: it does not
@@ -100,6 +103,7 @@ type Audience struct {
 	sentAt  []clock.Time // when that of each fragment from 1 on was written; 0: it is a digest
 	waits   []float64    // ms, until that fragment went out, signed
 	stopped bool
+	cut     bool // the publisher's link carries nothing
 	lies    lies
 
 	measuring bool
@@ -256,6 +260,12 @@ func (a *Audience) Viewers() []*Member { return a.Living()[2:] }
 // Run lets time pass.
 func (a *Audience) Run(d time.Duration) { a.world.run(d) }
 
+// Cut cuts the publisher's link, or mends it.
+func (a *Audience) Cut(cut bool) {
+	a.cut = cut
+	a.world.linksChanged()
+}
+
 // Slice changes all latencies to those of another slice of the map.
 func (a *Audience) Slice(i int) {
 	a.slice = i
@@ -299,7 +309,11 @@ func (a *Audience) sent(now clock.Time, id uint64) {
 // link is the network between two members.
 func (a *Audience) link(from, to int) simulations.Link {
 	d := a.direct(a.members[from], a.members[to])
-	return simulations.Link{Latency: d + a.cfg.Hop, Loss: a.cfg.Loss}
+	l := simulations.Link{Latency: d + a.cfg.Hop, Loss: a.cfg.Loss}
+	if a.cut && (from == 1 || to == 1) {
+		l.Loss = 1
+	}
+	return l
 }
 
 // direct is how long a datagram takes from one member to another.
@@ -316,7 +330,11 @@ func (a *Audience) turn(m *Member) {
 		if m.began == 0 {
 			m.began = a.world.now()
 			m.from = uint64(len(a.sentAt)) + 1
+		} else {
+			m.still = max(m.still, a.world.now().Sub(m.played))
 		}
+		m.played = a.world.now()
+		m.missed += f.Lost
 		if !bytes.Equal(f.Data, a.message) {
 			a.lies.shown += len(f.Data)
 		}

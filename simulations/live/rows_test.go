@@ -133,7 +133,7 @@ func load(t *testing.T, variable string) *geography.Map {
 // start makes an audience that watches for some time before it is measured.
 func (r *row) start(cfg Config, settle time.Duration) *Audience {
 	r.Helper()
-	cfg.Packets = *largePackets
+	cfg.Packets = cfg.Packets || *largePackets
 	cfg.Rate = cmp.Or(cfg.Rate, r.rate)
 	cfg.KeyEvery = time.Second
 	cfg.Pictures = *largePicture

@@ -1,4 +1,4 @@
-//go:build e2e && reality && linux
+//go:build e2e && linux
 
 package e2e
 
@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +46,13 @@ type labHost struct {
 	addr netip.Addr
 	tun  int
 	runs chan func() // on its thread
+
+	cut  atomic.Bool   // nothing gets in or out
+	port atomic.Uint32 // which others see instead of labPort; 0: the same
 }
+
+// labPort is where all processes listen.
+const labPort = 1935
 
 // newLab makes the namespaces of n hosts.
 func newLab(t *testing.T, n int, delay func(from, to int) time.Duration) *lab {
@@ -127,6 +134,9 @@ func (l *lab) on(host int, f func()) {
 	l.hosts[host].runs <- func() { defer close(done); f() }
 	<-done
 }
+
+// listen returns where a host's process listens.
+func (l *lab) listen(host int) string { return fmt.Sprintf("%v:%d", l.hosts[host].addr, labPort) }
 
 // start runs the program under test on a host.
 func (l *lab) start(t *testing.T, host int, name string, args ...string) (p *process) {
@@ -225,13 +235,36 @@ func (l *lab) take(from int) {
 		if n >= 20 && buf[0]>>4 == 4 && binary.BigEndian.Uint32(buf[16:])>>8 == 10<<16|9<<8 {
 			to = int(buf[19]) - 1
 		}
-		if to < 0 || to >= len(l.hosts) {
+		if to < 0 || to >= len(l.hosts) || l.hosts[from].cut.Load() || !l.hosts[from].translate(buf[:n], 0) {
 			l.free = append(l.free, buf)
 			continue
 		}
 		l.carried++
 		heap.Push(&l.flights, labFlight{at: time.Now().Add(l.delay(from, to)), seq: l.carried, to: to, data: buf[:n]})
 	}
+}
+
+// translate puts the port that others see into a packet that a host sends, at
+// byte 0 of its UDP header, and takes it out of one that comes, at byte 2. It
+// returns false for what comes to another port, as to the one before.
+func (h *labHost) translate(packet []byte, at int) bool {
+	seen := uint16(h.port.Load())
+	const udp = 17
+	head := int(packet[0]&15) * 4
+	if seen == 0 || packet[9] != udp || len(packet) < head+8 {
+		return true
+	}
+	was, is := uint16(labPort), seen
+	if at == 2 {
+		was, is = seen, labPort
+	}
+	port := packet[head+at:]
+	if binary.BigEndian.Uint16(port) != was {
+		return false
+	}
+	binary.BigEndian.PutUint16(port, is)
+	binary.BigEndian.PutUint16(packet[head+6:], 0) // no checksum (RFC 768)
+	return true
 }
 
 // deliver hands over what is due.
@@ -243,8 +276,10 @@ func (l *lab) deliver() {
 		}
 		f := heap.Pop(&l.flights).(labFlight)
 		l.late = append(l.late, float64(late.Microseconds())/1000)
-		if _, err := unix.Write(l.hosts[f.to].tun, f.data); err != nil {
-			l.lost++
+		if to := l.hosts[f.to]; !to.cut.Load() && to.translate(f.data, 2) {
+			if _, err := unix.Write(to.tun, f.data); err != nil {
+				l.lost++
+			}
 		}
 		l.free = append(l.free, f.data)
 	}

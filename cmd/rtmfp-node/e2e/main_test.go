@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 var (
@@ -66,6 +67,9 @@ func show(t *testing.T, format string, args ...any) {
 	}
 }
 
+// clipLength is how long the clip plays.
+const clipLength = 35 * time.Second
+
 // clip returns a video of 35 s at 2 Mbit/s with a key frame every second, made
 // once for all tests.
 var clip = sync.OnceValues(func() (string, error) {
@@ -73,7 +77,7 @@ var clip = sync.OnceValues(func() (string, error) {
 	out, err := exec.Command("ffmpeg", "-v", "error", "-y",
 		"-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25",
 		"-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-		"-t", "35", "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p",
+		"-t", fmt.Sprint(clipLength.Seconds()), "-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p",
 		"-g", "25", "-keyint_min", "25", "-sc_threshold", "0",
 		"-b:v", "1750k", "-minrate", "1750k", "-maxrate", "1750k", "-bufsize", "875k", "-x264-params", "nal-hrd=cbr",
 		"-c:a", "aac", "-b:a", "96k",

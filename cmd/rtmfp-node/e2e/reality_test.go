@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 	"rtmfp/simulations/scenario"
 )
 
-// simDraws is how often the same is simulated: processes have other keys each
+// simDraws is how often ten processes are simulated: they have other keys each
 // time, and other trees come of it.
 const simDraws = 6
 
@@ -51,19 +50,43 @@ func realityRuns(t *testing.T) int {
 	return n
 }
 
+// setting is a group that is both run and simulated.
+type setting struct {
+	viewers  int
+	network  string                                // of the scenario
+	between  func(a, b simrun.Where) time.Duration // one way
+	arrivals time.Duration
+	warmup   time.Duration // until the stream begins, in reality from the start of the publisher
+	length   time.Duration // of the source
+	draws    uint64        // how often the same is simulated
+}
+
 // Ten processes on a network that this test makes, and the same simulated: the
 // same nodes on the same lines, who come in the same order, and the same stream.
 // Delays agree.
 func TestSimulatorAgainstReality(t *testing.T) {
+	const latency = 20 * time.Millisecond // one way, beside what each node's line adds
+	g := setting{
+		viewers:  viewerCount,
+		network:  fmt.Sprintf("geography = \"flat\"\nlatency = \"%v\"\nlast_mile = [\"1ms\", \"10ms\"]", latency),
+		between:  func(a, b simrun.Where) time.Duration { return latency + a.LastMile + b.LastMile },
+		arrivals: 3 * time.Second, warmup: 8 * time.Second, length: clipLength, draws: simDraws,
+	}
+	_, src := source(t)
+	g.compare(t, src)
+}
+
+// compare runs and simulates a setting, and holds the delays against each other.
+func (g *setting) compare(t *testing.T, src []byte) {
+	t.Helper()
 	runs := realityRuns(t)
-	name, src := source(t)
 	j := listenJitter(t)
 	var real50, real95, sim50, sim95 []float64
 	noisy := 0
 	for i := range runs {
 		seed := uint64(i) + 1
 		for try := 1; ; try++ {
-			real := runReality(t, seed, j, name, src)
+			real := g.run(t, seed, j, src)
 			busy := real.noise > maxNoise*real.p50 || real.stall > maxStall
 			show(t, "  the machine adds %.1f %%, and stood still for %.0f ms at most", 100*real.noise/real.p50, real.stall)
 			if busy && try < realityTries {
@@ -74,10 +97,10 @@ func TestSimulatorAgainstReality(t *testing.T) {
 				noisy++
 			}
 			var sim swarmDelays
-			for draw := range uint64(simDraws) {
-				s := simulate(t, seed, draw, len(src), real.message)
-				sim.p50 += s.p50 / simDraws
-				sim.p95 += s.p95 / simDraws
+			for draw := range g.draws {
+				s := g.simulate(t, seed, draw, len(src), real.message)
+				sim.p50 += s.p50 / float64(g.draws)
+				sim.p95 += s.p95 / float64(g.draws)
 			}
 			show(t, "seed %d, simulator: p50 %6.1f ms, p95 %6.1f ms", seed, sim.p50, sim.p95)
 			real50, real95 = append(real50, real.p50), append(real95, real.p95)
@@ -98,7 +121,7 @@ func TestSimulatorAgainstReality(t *testing.T) {
 // swarmDelays is what came of a swarm: means over the viewers, in ms.
 type swarmDelays struct{ p50, p95 float64 }
 
-// reality is what came of ten processes.
+// reality is what came of processes.
 type reality struct {
 	swarmDelays
 	message int     // mean size
@@ -109,18 +132,15 @@ type reality struct {
 // hops is over how many nodes most messages go, the viewer included.
 const hops = 2
 
-// runReality runs the processes on the lines that the simulator gives a seed.
-func runReality(t *testing.T, seed uint64, j *jitter, name string, src []byte) reality {
+// run runs the processes on the lines that the simulator gives a seed.
+func (g *setting) run(t *testing.T, seed uint64, j *jitter, src []byte) reality {
 	t.Helper()
 	// Messages are not known before there were some; they have no influence
 	// on where nodes are.
-	where := simulate(t, seed, 0, len(src), 1316).where
-	l := newLab(t, len(where), func(from, to int) time.Duration {
-		a, b := where[from], where[to]
-		return realityLatency + a.LastMile + b.LastMile
-	})
+	where := g.simulate(t, seed, 0, len(src), 1316).where
+	l := newLab(t, len(where), func(from, to int) time.Duration { return g.between(where[from], where[to]) })
 	j.take()
-	all := realSwarm(t, l, name, src)
+	all := g.swarm(t, l, src)
 	woken := j.take()
 	interfaces, sockets := l.dropped()
 	l.close()
@@ -142,21 +162,13 @@ func runReality(t *testing.T, seed uint64, j *jitter, name string, src []byte) r
 	return r
 }
 
-// Times of both, in reality from the start of the publisher.
-const (
-	realityLatency  = 20 * time.Millisecond // one way, beside what each node's line adds
-	realityArrivals = 3 * time.Second
-	realityWarmup   = 8 * time.Second
-	realityLength   = 35 * time.Second // of the source
-)
-
 // simulatedSwarm is what came of a simulation.
 type simulatedSwarm struct {
 	swarmDelays
 	where []simrun.Where
 }
 
-func simulate(t *testing.T, seed, draw uint64, size, message int) simulatedSwarm {
+func (g *setting) simulate(t *testing.T, seed, draw uint64, size, message int) simulatedSwarm {
 	t.Helper()
 	// As "rtmfp-node run", the introducer relays whatever its groups carry, and as
 	// "rtmfp-node publish", the publisher announces the stream before its input begins.
@@ -167,9 +179,7 @@ duration = "%v"
 drain = "3s"
 crypto = "simulated"
 [network]
-geography = "flat"
-latency = "%v"
-last_mile = ["1ms", "10ms"]
+%s
 [arrivals]
 over = "%v"
 [live]
@@ -184,7 +194,7 @@ relay_all = true
 [[class]]
 name = "viewer"
 share = 1
-`, viewerCount+2, realityWarmup, realityLength, realityLatency, realityArrivals, int64(float64(size)*8/realityLength.Seconds()), message), "")
+`, g.viewers+2, g.warmup, g.length, g.network, g.arrivals, int64(float64(size)*8/g.length.Seconds()), message), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,35 +215,23 @@ share = 1
 	if res.Breach != nil {
 		t.Fatal(res.Breach)
 	}
-	if len(delays) != viewerCount {
-		t.Errorf("simulator: %d viewers got the stream, want %d", len(delays), viewerCount)
+	if len(delays) != g.viewers {
+		t.Errorf("simulator: %d viewers got the stream, want %d", len(delays), g.viewers)
 	}
 	swarm := simulatedSwarm{where: res.Where}
 	for _, h := range delays {
-		swarm.p50 += h.Quantile(0.5) / 1000 / viewerCount
-		swarm.p95 += h.Quantile(0.95) / 1000 / viewerCount
+		swarm.p50 += h.Quantile(0.5) / 1000 / float64(g.viewers)
+		swarm.p95 += h.Quantile(0.95) / 1000 / float64(g.viewers)
 	}
 	return swarm
 }
 
-// realSwarm runs the processes on a lab and returns the viewers' figures.
-func realSwarm(t *testing.T, l *lab, name string, src []byte) []figures {
+// swarm runs the processes on a lab and returns the viewers' figures.
+func (g *setting) swarm(t *testing.T, l *lab, src []byte) []figures {
 	t.Helper()
-	dir := t.TempDir()
-	spec, stderr, err := command(t, 10*time.Second, nodeProgram, "group", "new", "--name", "reality", "--multicast")
-	if err != nil {
-		t.Fatalf("group new: %v\n%s", err, stderr)
-	}
-	spec = strings.TrimSpace(spec)
-	listen := func(host int) string { return l.hosts[host].addr.String() + ":1935" }
-	introducer := l.start(t, 0, "introducer", "run", "--group", spec, "--identity", "none", "--listen", listen(0))
-	member := func(host int) []string {
-		return []string{"--group", spec, "--stream", "cam", "--identity", "none", "--listen", listen(host), "--bootstrap", "rtmfp://" + listen(0)}
-	}
-	introducer.line(t, &introducer.out, "rtmfp://", 10*time.Second)
-
+	s := newLabGroup(t, l)
 	// The publisher is a member like the others, until its input begins.
-	input := filepath.Join(dir, "input.ts")
+	input := filepath.Join(s.dir, "input.ts")
 	if err := unix.Mkfifo(input, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -244,42 +242,35 @@ func realSwarm(t *testing.T, l *lab, name string, src []byte) []figures {
 	// The simulated publisher comes when the introducer is up, and the others at
 	// their times from then on. Who is there when decides about the trees.
 	began := time.Now()
-	publisher := l.start(t, 1, "publisher", append([]string{"publish", "--linger", "3s", input}, member(1)...)...)
-	var viewers []*process
-	var files []string
-	for i := range viewerCount {
-		host := i + 2
-		time.Sleep(time.Until(began.Add(realityArrivals * time.Duration(i+1) / (viewerCount + 1))))
-		file := filepath.Join(dir, fmt.Sprintf("viewer%d.json", i+1))
-		files = append(files, file)
-		viewers = append(viewers, l.start(t, host, fmt.Sprintf("viewer%d", i+1), append([]string{"play", "--wait", "60s",
-			"-o", filepath.Join(dir, fmt.Sprintf("viewer%d.ts", i+1)), "--stats", file}, member(host)...)...))
+	s.publish(t, "--linger", "3s", input)
+	for i := range g.viewers {
+		time.Sleep(time.Until(began.Add(g.arrivals * time.Duration(i+1) / time.Duration(g.viewers+1))))
+		s.play(t)
 	}
-	time.Sleep(time.Until(began.Add(realityWarmup)))
+	time.Sleep(time.Until(began.Add(g.warmup)))
 	// An encoder's output, evenly; what comes from a pipe is published as it comes.
 	from := time.Now()
 	for at := 0; at < len(src); at += 7 * 188 {
-		time.Sleep(time.Until(from.Add(realityLength * time.Duration(at/188) / time.Duration(len(src)/188))))
+		time.Sleep(time.Until(from.Add(g.length * time.Duration(at/188) / time.Duration(len(src)/188))))
 		if _, err := feed.Write(src[at:min(at+7*188, len(src))]); err != nil {
 			t.Fatal(err)
 		}
 	}
 	feed.Close()
-	if code := publisher.wait(t, 2*time.Minute); code != 0 {
+	if code := s.publisher.wait(t, 2*time.Minute); code != 0 {
 		t.Fatalf("publisher: exit code %d", code)
 	}
 	var all []figures
-	for i, v := range viewers {
+	for _, v := range s.viewers {
 		if code := v.wait(t, 30*time.Second); code != 0 {
 			t.Errorf("%s: exit code %d", v.name, code)
 			continue
 		}
 		var f figures
-		readJSON(t, files[i], &f)
+		readJSON(t, v.json, &f)
 		all = append(all, f)
 	}
-	introducer.signal(t, unix.SIGTERM)
-	introducer.wait(t, 10*time.Second)
+	s.stop(t)
 	return all
 }
 

@@ -1,0 +1,36 @@
+package live
+
+import (
+	"testing"
+	"time"
+)
+
+// The publisher's link carries nothing for ten seconds. Nobody misses a message,
+// as the publisher keeps what it wrote for longer than that, and soon after all
+// play what is published now.
+func TestRowSourceCut(t *testing.T) {
+	r := newRow(t, 12, 34)
+	places := planetLab(t)
+	const cut = 10 * time.Second
+	r.each(func(seed uint64) {
+		// A session that hears nothing for so long ends, hence with packets.
+		a := r.start(Config{Seed: seed, Map: places, Packets: true}, r.settle())
+		a.Cut(true)
+		a.Run(cut)
+		a.Cut(false)
+		a.Run(8 * time.Second)
+		var still, since time.Duration
+		missed := 0
+		for _, m := range a.Viewers() {
+			still = max(still, m.still)
+			since = max(since, a.world.now().Sub(m.played))
+			missed += m.missed
+		}
+		r.add("longest between two messages, s", still.Seconds())
+		r.add("s since the latest", since.Seconds())
+		r.add("messages missed by a viewer", float64(missed)/float64(len(a.Viewers())))
+	})
+	r.atMost("longest between two messages, s", cut.Seconds()+4)
+	r.atMost("s since the latest", 0.5)
+	r.atMost("messages missed by a viewer", 0)
+}
