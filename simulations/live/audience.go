@@ -39,6 +39,8 @@ type Config struct {
 	Copies   int           // that the publisher pushes of each slice, 0: the default
 	Uplinks  []Uplink      // of viewers, dealt by share; none: without limit
 	Source   Uplink        // of the publisher
+
+	Introducers int // of the group, all of which a newcomer calls at once; those after the first watch as well. 0: one
 }
 
 // Uplink is a kind of access.
@@ -188,7 +190,24 @@ func (a *Audience) Add(u Uplink) (*Member, error) {
 		m.mile += time.Duration(a.rng.Int64N(int64(d)))
 	}
 	a.members = append(a.members, m)
-	return m, a.world.add(m, m.number == 0, u)
+	return m, a.world.add(m, a.introduces(m), u)
+}
+
+// introduces reports whether a member lets newcomers in: the first does, and after the
+// publisher as many viewers as there are introducers more.
+func (a *Audience) introduces(m *Member) bool {
+	return m.number == 0 || m.number >= 2 && m.number <= a.cfg.Introducers
+}
+
+// introducers returns those of them that are there, but for a newcomer.
+func (a *Audience) introducers(newcomer *Member) []*Member {
+	var list []*Member
+	for _, m := range a.members[:min(len(a.members), max(a.cfg.Introducers, 1)+1)] {
+		if a.introduces(m) && m.gone == 0 && m != newcomer {
+			list = append(list, m)
+		}
+	}
+	return list
 }
 
 // Watch adds a viewer, with the uplink that is most behind its share.

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -202,7 +203,7 @@ func (a *Audience) trees(f *Figures) {
 
 // Starts returns how long the viewers that came since an instant took from the
 // call that joins to the first frame, in ascending order, without the round trip
-// to the introducer; those who have none yet took until now.
+// to the nearest introducer; those who have none yet took until now.
 func (a *Audience) Starts(since time.Duration) []time.Duration {
 	var list []time.Duration
 	for _, m := range a.Viewers() {
@@ -213,8 +214,11 @@ func (a *Audience) Starts(since time.Duration) []time.Duration {
 		if until == 0 {
 			until = a.world.now()
 		}
-		l, back := a.link(m.number, 0), a.link(0, m.number)
-		list = append(list, max(until.Sub(m.born)-l.Latency-back.Latency, 0))
+		join := time.Duration(math.MaxInt64)
+		for _, i := range a.introducers(nil) {
+			join = min(join, a.link(m.number, i.number).Latency+a.link(i.number, m.number).Latency)
+		}
+		list = append(list, max(until.Sub(m.born)-join, 0))
 	}
 	slices.Sort(list)
 	return list

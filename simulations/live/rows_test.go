@@ -21,6 +21,7 @@ var (
 	largeRate    = flag.Int("rate", 0, "kbit/s of the stream, instead of what each row has")
 	largeSeeds   = flag.Int("seeds", 10, "runs of each")
 	largeSettle  = flag.Duration("settle", 20*time.Second, "time before a steady row is measured")
+	largeDoors   = flag.Int("introducers", 1, "introducers of a group, which newcomers call at once")
 	largeFirst   = flag.Int("first", 0, "the first seed of them")
 )
 
@@ -137,6 +138,7 @@ func (r *row) start(cfg Config, settle time.Duration) *Audience {
 	cfg.Rate = cmp.Or(cfg.Rate, r.rate)
 	cfg.KeyEvery = time.Second
 	cfg.Pictures = *largePicture
+	cfg.Introducers = *largeDoors
 	a, err := New(cfg)
 	if err != nil {
 		r.Fatal(err)

@@ -59,9 +59,8 @@ func (p *packets) add(m *Member, introducer bool, u Uplink) error {
 	}
 	m.node = n
 	p.net.Do(n, func(now clock.Time) {
-		if !introducer {
-			boot := p.a.members[0].node
-			n.Core.AddBootstrap(now, "rtmfp://"+boot.Addr.String(), []netip.AddrPort{boot.Addr})
+		for _, i := range p.a.introducers(m) {
+			n.Core.AddBootstrap(now, "rtmfp://"+i.node.Addr.String(), []netip.AddrPort{i.node.Addr})
 		}
 		m.group = n.Core.Join(now, p.a.spec)
 	})
@@ -107,8 +106,8 @@ func (w *messages) add(m *Member, introducer bool, u Uplink) error {
 		return err
 	}
 	m.bare, m.group, m.Peer = n, n.Group.GroupCore, n.Peer()
-	if !introducer {
-		w.net.Bootstrap(n, w.a.members[0].bare)
+	for _, i := range w.a.introducers(m) {
+		w.net.Bootstrap(n, i.bare)
 	}
 	n.OnTurn = func(now clock.Time) {
 		for ev, ok := n.Group.NextEvent(); ok; ev, ok = n.Group.NextEvent() {
