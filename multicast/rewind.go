@@ -122,6 +122,9 @@ func (p *Subscription) Seek(now clock.Time, back time.Duration) {
 	}
 }
 
+// Behind reports whether the past is played, or playing has stopped, rather than the newest there is.
+func (p *Subscription) Behind() bool { return p.behind != nil }
+
 // Sought tells how far back playing began after the latest Seek. ok is false while
 // that is not known.
 func (p *Subscription) Sought() (back time.Duration, ok bool) {
@@ -199,22 +202,21 @@ func (p *Subscription) turn(now clock.Time) {
 // lookFor asks the neighbors where to begin, and begins there once that is clear.
 func (p *Subscription) lookFor(now clock.Time) {
 	st, r := p.st, p.behind
-	if own := st.startBefore(now, r.back); own.id != 0 && own.age >= r.back {
+	own := st.startBefore(now, r.back)
+	if own.id != 0 && own.age >= r.back {
 		p.playFrom(now, own)
 		return
 	}
 	p.ask(now, r.back)
+	if own.id != 0 && better(own, r.best, r.back) {
+		r.best = own
+	}
 	waited := now.Sub(r.since)
 	switch {
 	case r.best.id != 0 && (r.best.age >= r.back || waited >= seekPatience):
 		p.playFrom(now, r.best)
 	case waited >= seekGiveUp || r.heard && waited >= 2*seekPatience:
-		// Nobody has more than this node.
-		if own := st.startBefore(now, r.back); own.id != 0 {
-			p.playFrom(now, own)
-			return
-		}
-		p.dropPast()
+		p.dropPast() // nobody holds anything
 		p.sought = 1
 		p.place()
 	}
@@ -368,7 +370,7 @@ func (p *Subscription) request(now clock.Time) {
 	if stuck && p.needs(p.cursor) {
 		p.findHolders(now)
 	}
-	if st.ended && len(r.holders) > 0 {
+	if st.ended && p.cursor <= st.last && len(r.holders) > 0 {
 		st.leaveAt = max(st.leaveAt, now.Add(st.desc.window)) // until it was played to the end
 	}
 }

@@ -86,7 +86,7 @@ func TestPlayTheRecentPast(t *testing.T) {
 			if got := pub.svc.Streams()[0].RecalledByPeers; got != 0 {
 				t.Errorf("signed %v: the publisher was asked for %d fragments of the past", signed, got)
 			}
-			if sent[1] > sent[0]+sent[0]/50 {
+			if sent[1] > sent[0]+sent[0]/20 {
 				t.Errorf("signed %v: the publisher sent %d bytes, and %d for a viewer of the live stream", signed, sent[1], sent[0])
 			}
 			if got := sub.Stats().Recalled; got < 450 {
@@ -277,4 +277,50 @@ func TestLongSignedMessage(t *testing.T) {
 		t.Errorf("%d frames after going back", len(n.frames))
 	}
 	unbroken(t, n, n.frames)
+}
+
+// A stream ends while a viewer plays its past: it sees all of it, and then the stream is
+// left as ever. What the viewer holds itself is not cut short by others that hold less.
+func TestPastOfAStreamThatEnds(t *testing.T) {
+	w, src := pastWorld(t, 8, true, 3)
+	n := w.nodes[2]
+	sub := n.sub
+	n.sub = nil // pulled at the pace of the stream
+	sub.Seek(w.now, 7*time.Second)
+	late := w.addSigning(Config{}) // holds only what was since a moment ago
+	late.play("cam")
+	w.mesh(late)
+	w.run(time.Second)
+	sub.Seek(w.now, 20*time.Second)
+	n.turn()
+	w.run(time.Second)
+	if back, ok := sub.Sought(); !ok || back < 8*time.Second {
+		t.Errorf("went %v back (%v), and holds ten seconds itself", back, ok)
+	}
+	var frames []playedFrame
+	var pull func()
+	pull = func() {
+		if f, ok := sub.NextFrame(); ok {
+			frames = append(frames, playedFrame{f, w.now})
+		}
+		n.turn()
+		w.after(10*time.Millisecond, pull)
+	}
+	sub.Seek(w.now, 6*time.Second)
+	n.turn()
+	w.run(500 * time.Millisecond)
+	pull()
+	w.run(time.Second)
+	src.stopped = true
+	src.pub.Close(w.now)
+	src.node.turn()
+	w.run(9 * time.Second)
+	unbroken(t, n, frames)
+	if len(frames) < 700 || frames[len(frames)-1].no() != src.written-1 || !sub.Ended() {
+		t.Errorf("%d frames, up to %d of %d, ended: %v", len(frames), frames[len(frames)-1].no(), src.written, sub.Ended())
+	}
+	w.run(12 * time.Second)
+	if sub.st.active {
+		t.Error("the stream is carried on long after its end")
+	}
 }

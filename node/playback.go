@@ -117,7 +117,7 @@ func (p *Playback) account(now time.Time, f multicast.Frame) {
 	p.payload += uint64(len(f.Data))
 	switch {
 	case f.SentAt == 0:
-	case f.SentAt < p.started.UnixMicro():
+	case f.SentAt < p.started.UnixMicro() || p.core.Behind():
 		p.catchUp++
 	default:
 		p.delay.add(time.Duration(now.UnixMicro()-f.SentAt) * time.Microsecond)

@@ -108,7 +108,7 @@ type StreamStats struct {
 	Duplicates uint64 // fragments received again
 	Pushed     uint64 // fragments whose first copy a neighbor pushed
 	Pulled     uint64 // fragments whose first copy we asked for
-	CatchUp    uint64 // delivered messages from before the Play call
+	CatchUp    uint64 // delivered messages from before the Play call, or of the past after a Seek or a pause
 
 	Delay Delay
 
