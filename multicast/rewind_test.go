@@ -324,3 +324,48 @@ func TestPastOfAStreamThatEnds(t *testing.T) {
 		t.Error("the stream is carried on long after its end")
 	}
 }
+
+// A window of more ids than a map tells of is found by a seek, from its beginning.
+func TestSeekBelowTheMap(t *testing.T) {
+	w := newNetwork(t, 9)
+	pub := w.add(Config{}, true)
+	keeper := w.add(Config{KeepWindow: time.Hour, MaxWindowFragments: 1 << 17}, true)
+	p, err := pub.svc.Publish(w.now, "cam", StreamConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper.play("cam")
+	keeper.sub.Pause(w.now) // which costs nothing to play
+	w.mesh(keeper)
+	const messages = maxTold + 5000
+	for i := range messages {
+		data := make([]byte, 4)
+		binary.BigEndian.PutUint32(data, uint32(i))
+		if err := p.Write(w.now, Message{Data: data, Key: i%500 == 0, SentAt: int64(w.now)/1000 + 1}); err != nil {
+			t.Fatal(err)
+		}
+		if i%20 == 19 {
+			pub.turn()
+			w.run(5 * time.Millisecond)
+		}
+	}
+	st := keeper.svc.streams[0]
+	if m := st.current(w.now); m.newest-m.oldest != maxTold || st.win.low != 1 {
+		t.Fatalf("tells of %d to %d, holds from %d on", m.oldest, m.newest, st.win.low)
+	}
+	n := w.add(Config{}, true)
+	sub, err := n.svc.Play(w.now, "cam", PlayConfig{Back: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.sub = sub
+	w.mesh(n)
+	w.run(2 * time.Second)
+	if len(n.frames) < 1000 || n.frames[0].no() != 0 {
+		t.Fatalf("%d frames", len(n.frames))
+	}
+	unbroken(t, n, n.frames)
+	if got := pub.svc.Streams()[0].RecalledByPeers; got != 0 {
+		t.Errorf("the publisher was asked for %d fragments of the past", got)
+	}
+}
