@@ -82,7 +82,7 @@ const (
 	rewindTries    = 6
 	seekAgain      = 300 * time.Millisecond
 	seekPatience   = 400 * time.Millisecond // for somebody who holds more
-	seekGiveUp     = 3 * time.Second        // if nobody answers
+	seekGiveUp     = 5 * time.Second        // if nobody answers
 	maxHolders     = 16
 	rewindDeadEnds = 1 // times that nobody knows where to have it, before it is passed over
 )
@@ -208,12 +208,15 @@ func (p *Subscription) lookFor(now clock.Time) {
 		return
 	}
 	p.ask(now, r.back)
-	if own.id != 0 && better(own, r.best, r.back) {
-		r.best = own
-	}
 	waited := now.Sub(r.since)
 	switch {
-	case r.best.id != 0 && (r.best.age >= r.back || waited >= seekPatience):
+	case r.best.id != 0 && r.best.age >= r.back:
+		p.playFrom(now, r.best)
+	case waited < seekPatience || !r.heard && waited < seekGiveUp:
+		// Somebody may hold more.
+	case own.id != 0 && better(own, r.best, r.back):
+		p.playFrom(now, own)
+	case r.best.id != 0:
 		p.playFrom(now, r.best)
 	case waited >= seekGiveUp || r.heard && waited >= 2*seekPatience:
 		p.dropPast() // nobody holds anything
