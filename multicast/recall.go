@@ -106,13 +106,13 @@ func (st *stream) startBefore(now clock.Time, back uint64) (at place) {
 		if !ok || st.keyed && !f.isKey() {
 			continue
 		}
-		start := id
+		start, age := id, ago(present, f.mediaTime()) // before f is overwritten by the next fragment that is looked up
 		if st.signed() {
 			if start = st.digestOf(id); start == 0 {
 				continue
 			}
 		}
-		older := place{start, ago(present, f.mediaTime())}
+		older := place{start, age}
 		if at.id != 0 && older.age > leaving {
 			return at
 		}

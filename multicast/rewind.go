@@ -287,9 +287,9 @@ func better(a, b place, back uint64) bool {
 	case b.id == 0:
 		return true
 	case a.age >= back && b.age >= back:
-		return a.age < b.age
+		return a.id > b.id
 	}
-	return a.age > b.age
+	return a.id < b.id // ages are those of different moments
 }
 
 func (r *rewind) holderOf(q *peer) *holder {

@@ -369,3 +369,29 @@ func TestSeekBelowTheMap(t *testing.T) {
 		t.Errorf("the publisher was asked for %d fragments of the past", got)
 	}
 }
+
+// Where playing can begin is told rightly wherever fragments lie in the window: who looks a
+// second one up may overwrite the first.
+func TestSeekAmongPages(t *testing.T) {
+	w := newNetwork(t, 7)
+	pub := w.addSigning(Config{})
+	w.publish(pub, "cam", StreamConfig{}, 700, 5*time.Millisecond, 2)
+	w.run(9 * time.Second)
+	st := pub.svc.streams[0]
+	now := w.now
+	crossing := 0
+	last := place{id: st.win.top + 1}
+	for back := uint64(0); back < 8000; back += 5 {
+		at := st.startBefore(now, back)
+		if at.id == 0 || at.id > last.id || at.age < back || at.age > back+60 {
+			t.Fatalf("%d ms back: fragment %d, %d ms old, after %d", back, at.id, at.age, last.id)
+		}
+		if at.id != last.id && len(st.win.joined) > 0 {
+			crossing++
+		}
+		last = at
+	}
+	if crossing < 100 {
+		t.Errorf("%d places only", crossing)
+	}
+}
