@@ -11,13 +11,7 @@ func (sl *slice) feasible(r *route) bool {
 	if r.depth >= maxDepth-1 {
 		return false
 	}
-	return !sl.announced || r.above(sl.bestEpoch, sl.bestDepth)
-}
-
-// above reports whether a member with route r may feed one that has announced
-// an epoch and a depth.
-func (r *route) above(epoch uint64, depth byte) bool {
-	return r.epoch > epoch || r.epoch == epoch && r.depth < depth
+	return !sl.announced || r.epoch > sl.bestEpoch || r.epoch == sl.bestEpoch && r.depth < sl.bestDepth
 }
 
 // updateRoutes works out this node's own routes, and sees to it that the
@@ -47,12 +41,6 @@ func (st *stream) updateRoutes(now clock.Time) {
 			// A parent that moved down within the epoch is no route until the next.
 			r = p.routes[s]
 			r.depth++
-			if n := sl.next; n != nil && n.n.Modern && was.depth < maxDepth && sl.feasible(&n.routes[s]) && !n.routes[s].above(r.epoch, r.depth) {
-				// With that announced, the one that is to take over would be no
-				// route when it does, and all below would be without one.
-				r = was
-				break
-			}
 			r.delay = inMicros(r.delay.duration() + st.s.flows.RTT(p.n.link)/2 + hopDelay)
 		}
 		if d := (r.delay - was.delay).duration(); was.depth == r.depth && d < delayNews && d > -delayNews {

@@ -90,7 +90,7 @@ var inMulticast = []Mistake{
 		Name: "loops-allowed",
 		Why:  "a descendant may become the parent",
 		File: "multicast/routes.go",
-		Old:  "return !sl.announced || r.above(sl.bestEpoch, sl.bestDepth)",
+		Old:  "return !sl.announced || r.epoch > sl.bestEpoch || r.epoch == sl.bestEpoch && r.depth < sl.bestDepth",
 		New:  "return true",
 	},
 	{
