@@ -94,7 +94,7 @@ func (p *Publication) send(now clock.Time, f *fragment, msg []byte) {
 	st.frontier = f.id
 	st.lastNew, st.lastSign = now, now
 	if st.win.bytes > st.s.cfg.MaxWindowBytes {
-		st.win.evict(now.Add(-p.cfg.Window-p.cfg.RelayMargin), st.s.cfg.MaxWindowBytes)
+		st.win.evict(now.Add(-st.keep()), st.s.cfg.MaxWindowBytes)
 	}
 	st.hold(now, f, len(msg))
 	st.push(now, f, msg, nil)

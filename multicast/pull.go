@@ -176,16 +176,11 @@ func (st *stream) sendPulls(now clock.Time, p *peer) {
 		}
 		return
 	}
-	for len(ids) > 0 {
+	for len(ids) > 0 { // not inBitmaps, for which the bitmap would be allocated
 		var bitmap [maxFetchMap]byte
-		first := ids[0]
-		n := 0
-		for len(ids) > 0 && ids[0]-first < 8*maxFetchMap {
-			off := ids[0] - first
-			bitmap[off/8] |= 1 << (off % 8)
-			n = int(off/8) + 1
-			ids = ids[1:]
-		}
+		var first uint64
+		var n int
+		first, n, ids = fillBitmap(ids, &bitmap)
 		st.s.scratch = appendFetch(st.s.scratch[:0], first, bitmap[:n])
 		st.control(now, p, st.s.scratch)
 	}
@@ -243,15 +238,10 @@ func (st *stream) expireGaps(now clock.Time) {
 // onFetch serves a modern neighbor's request.
 func (st *stream) onFetch(now clock.Time, p *peer, first uint64, bitmap []byte) {
 	held := true
-	for j, bits := range bitmap {
-		for k := range 8 {
-			if bits&(1<<k) != 0 {
-				id := first + uint64(8*j+k)
-				held = held && st.win.has(id)
-				st.serve(now, p, id)
-			}
-		}
-	}
+	eachID(first, bitmap, func(id uint64) {
+		held = held && st.win.has(id)
+		st.serve(now, p, id)
+	})
 	if !held {
 		st.answer(now, p)
 	}

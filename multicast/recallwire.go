@@ -113,18 +113,26 @@ func eachID(first uint64, bitmap []byte, f func(id uint64)) {
 	}
 }
 
+// fillBitmap sets the bits of as many ids of a list, which ascends, as fit behind the first.
+// It returns that one, the bytes that are used, and the others.
+func fillBitmap(ids []uint64, bitmap *[maxFetchMap]byte) (first uint64, n int, rest []uint64) {
+	first = ids[0]
+	for len(ids) > 0 && ids[0]-first < 8*maxFetchMap {
+		off := ids[0] - first
+		bitmap[off/8] |= 1 << (off % 8)
+		n = int(off/8) + 1
+		ids = ids[1:]
+	}
+	return first, n, ids
+}
+
 // inBitmaps calls f with bitmaps that together have the ids of a list, which ascends.
 func inBitmaps(ids []uint64, f func(first uint64, bitmap []byte)) {
 	for len(ids) > 0 {
 		var bitmap [maxFetchMap]byte
-		first := ids[0]
-		n := 0
-		for len(ids) > 0 && ids[0]-first < 8*maxFetchMap {
-			off := ids[0] - first
-			bitmap[off/8] |= 1 << (off % 8)
-			n = int(off/8) + 1
-			ids = ids[1:]
-		}
+		var first uint64
+		var n int
+		first, n, ids = fillBitmap(ids, &bitmap)
 		f(first, bitmap[:n])
 	}
 }

@@ -108,11 +108,7 @@ func consumeFetch(b []byte) (first uint64, bitmap []byte, ok bool) {
 	if len(b) == 0 || b[0] != msgFetch {
 		return 0, nil, false
 	}
-	first, n := element.ConsumeVLU(b[1:])
-	if n == 0 || first == 0 || first > maxID || len(b)-1-n > maxFetchMap {
-		return 0, nil, false
-	}
-	return first, b[1+n:], true
+	return consumeIDs(b[1:])
 }
 
 // consumePush reads the push mask of old peers (groups-wire.md §5.4).

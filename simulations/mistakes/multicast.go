@@ -40,7 +40,7 @@ var inMulticast = []Mistake{
 	{
 		Name: "pull-bitmap-off-by-one",
 		Why:  "a request for several fragments names their successors",
-		File: "multicast/pull.go",
+		File: "multicast/recallwire.go",
 		Old:  "bitmap[off/8] |= 1 << (off % 8)",
 		New:  "bitmap[off/8] |= 1 << ((off + 1) % 8)",
 	},
