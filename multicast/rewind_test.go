@@ -395,3 +395,16 @@ func TestSeekAmongPages(t *testing.T) {
 		t.Errorf("%d places only", crossing)
 	}
 }
+
+// A publisher whose window is full lets go of the oldest only, and not of all that the stream
+// does not ask for.
+func TestFullWindowOfPublisher(t *testing.T) {
+	w := newNetwork(t, 3)
+	const limit = 1_500_000 // bytes: half a minute
+	pub := w.add(Config{KeepWindow: time.Hour, MaxWindowBytes: limit}, true)
+	w.publish(pub, "cam", StreamConfig{}, 500, 10*time.Millisecond, 100)
+	w.run(35 * time.Second)
+	if st := pub.svc.streams[0]; st.win.bytes > limit || st.win.bytes < limit*95/100 {
+		t.Errorf("%d bytes are held, of %d", st.win.bytes, limit)
+	}
+}
