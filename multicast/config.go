@@ -161,6 +161,7 @@ const (
 	pullJitter       = 8 * time.Millisecond   // so that not all ask at once
 	pullTimeoutFloor = 60 * time.Millisecond  // beside two round trips
 	maxPullWait      = time.Second            // while other answers come from there
+	maxPullTimeout   = 2 * time.Second        // for one answer, whatever the round trip
 	pullRetry        = 20 * time.Millisecond  // when all holders are busy
 	earlyPenalty     = 4 * time.Millisecond   // for having pulled what was on its way
 	goneGrace        = 500 * time.Millisecond // before what nobody can hold is given up

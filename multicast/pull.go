@@ -158,9 +158,11 @@ func (st *stream) onAnswer(now clock.Time, p *peer) {
 	}
 }
 
-// pullTimeout is how long to wait for the answer to a pull.
+// pullTimeout is how long to wait for the answer to a pull. A round trip that was
+// measured while one end stood still may be seconds long, and must not keep a
+// gap from being asked for again before it is given up.
 func (st *stream) pullTimeout(p *peer, tries uint8) time.Duration {
-	return (pullTimeoutFloor + 2*st.s.flows.RTT(p.n.link)) << min(tries, 3)
+	return min((pullTimeoutFloor+2*st.s.flows.RTT(p.n.link))<<min(tries, 3), maxPullTimeout)
 }
 
 // sendPulls asks a neighbor for what was chosen, in ascending order: old ones

@@ -279,6 +279,10 @@ func (a *Audience) Viewers() []*Member { return a.Living()[2:] }
 // Run lets time pass.
 func (a *Audience) Run(d time.Duration) { a.world.run(d) }
 
+// Stall makes a member do nothing for d, as a process that is stopped. That takes
+// packets.
+func (a *Audience) Stall(m *Member, d time.Duration) { a.world.(*packets).net.Stall(m.node, d) }
+
 // Cut cuts the publisher's link, or mends it.
 func (a *Audience) Cut(cut bool) {
 	a.cut = cut
