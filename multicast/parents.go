@@ -481,6 +481,9 @@ func (st *stream) silence(s int) time.Duration {
 	if !sl.parent.n.Modern {
 		return max(d, oldSilence)
 	}
+	if st.classed && sl.parent.routes[s].depth == 0 {
+		d = maxSilence + 2*rtt // the publisher may owe it for want of room: see owed.go
+	}
 	return min(max(d, minSilence), maxSilence+2*rtt)
 }
 

@@ -44,7 +44,7 @@ const maxClassed = 8 // messages of which that is remembered
 func (st *stream) classOf(f *fragment) Class {
 	if f.start {
 		switch {
-		case f.isKey():
+		case f.isKey(), st.classed && f.isDigest():
 			return First
 		case f.typ == TypeOwn && len(f.payload) > 0 && f.payload[0]&ownFirst != 0, f.typ == TypeAudio:
 			return First
@@ -59,6 +59,11 @@ func (st *stream) classOf(f *fragment) Class {
 		}
 	}
 	return Plain
+}
+
+// hasClass reports whether the publisher gave a message a class.
+func (f *fragment) hasClass() bool {
+	return f.start && f.typ == TypeOwn && len(f.payload) > 0 && f.payload[0]&(ownFirst|ownSpare) != 0
 }
 
 // classOfHeld is the same of a fragment in the window, for a pull. The beginning of its

@@ -254,8 +254,15 @@ func (st *stream) onFetch(now clock.Time, p *peer, first uint64, bitmap []byte) 
 func (st *stream) serve(now clock.Time, p *peer, id uint64) {
 	class := st.classOfHeld(id)
 	msg := st.win.get(id)
-	if msg == nil || p.ctrlIn == 0 || !st.allow(now, p, len(msg), class) {
+	if msg == nil || p.ctrlIn == 0 {
 		st.stats.PullsUnserved++
+		return
+	}
+	again := p.have.has(id)
+	if !st.allow(now, p, len(msg), class, again) {
+		if again || st.s.cfg.UploadLimit == 0 || !st.owePull(now, p, id, class) {
+			st.stats.PullsUnserved++
+		}
 		return
 	}
 	if st.sendFragment(now, p, id, msg, class) {
@@ -266,14 +273,18 @@ func (st *stream) serve(now clock.Time, p *peer, id uint64) {
 }
 
 // allow takes the cost of a pulled fragment from what the neighbor, and all
-// neighbors together, may have.
-func (st *stream) allow(now clock.Time, p *peer, size int, class Class) bool {
+// neighbors together, may have. again says that it was sent before.
+func (st *stream) allow(now clock.Time, p *peer, size int, class Class, again bool) bool {
 	rate := max(4*st.meter.rate, minPullRate)
 	if !p.allowance.take(now, size, rate, max(4*st.meter.rate, minPullBurst)) {
 		return false
 	}
 	if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
-		return st.s.upload.has(now, limit, pullRoom[class])
+		room := pullRoom[class]
+		if class == First && st.classed && !again {
+			room = pushRoom[First]
+		}
+		return st.s.upload.has(now, limit, room)
 	}
 	return true
 }
@@ -304,6 +315,16 @@ func (a *allowance) take(now clock.Time, size int, rate, burst uint64) bool {
 func (a *allowance) has(now clock.Time, rate, eighths uint64) bool {
 	a.drain(now, rate)
 	return a.used < int64(rate/8*eighths/8)
+}
+
+// hasIn returns in what time anything will be left of them.
+func (a *allowance) hasIn(now clock.Time, rate, eighths uint64) time.Duration {
+	a.drain(now, rate)
+	over := a.used - int64(rate/8*eighths/8) + 1
+	if over <= 0 {
+		return 0
+	}
+	return time.Duration(uint64(over) * uint64(time.Second/time.Microsecond) / rate * uint64(time.Microsecond))
 }
 
 // spend counts bytes that are sent in any case.

@@ -15,6 +15,9 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 	bit := byte(1) << (id % numSlices)
 	digest := st.signed() && f.isDigest()
 	class := st.classOf(f)
+	if class == Spare && st.isBegun(msg, id) {
+		st.begun, class = id, Plain // what was begun is brought to its end
+	}
 	if st.fed&bit == 0 && !digest {
 		return
 	}
@@ -29,8 +32,12 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 		if p == from || p.have.has(id) {
 			continue
 		}
+		if st.before(class) || class == Spare && !f.start && st.s.cfg.UploadLimit > 0 {
+			st.owe(now, p, id, class)
+			continue
+		}
 		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, pushRoom[class]) {
-			st.stats.PushesDropped++
+			st.owe(now, p, id, class)
 			continue
 		}
 		switch sent := st.sendFragment(now, p, id, msg, class); {
@@ -38,6 +45,9 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 			st.stats.PushesDropped++
 		case !digest:
 			st.stats.FragmentsPushedToPeers++
+		}
+		if class == Spare {
+			st.begun = id
 		}
 	}
 }
@@ -119,7 +129,7 @@ func (st *stream) catchUp(now clock.Time, p *peer, mask byte, from uint64) {
 		if msg == nil {
 			continue
 		}
-		if !st.allow(now, p, len(msg), class) || !st.sendFragment(now, p, id, msg, class) {
+		if !st.allow(now, p, len(msg), class, false) || !st.sendFragment(now, p, id, msg, class) {
 			return
 		}
 		st.stats.FragmentsPushedToPeers++
@@ -214,7 +224,7 @@ func (st *stream) taken() bool {
 // who has nobody else.
 func (st *stream) lastRoom() bool {
 	limit := uint64(st.s.cfg.UploadLimit)
-	return limit != 0 && !st.taken() && st.fits(limit-limit/urgentSpare)
+	return limit != 0 && !st.taken() && st.fits(limit-limit/urgentSpare, (*stream).must)
 }
 
 // keeps returns the number of slices that a child is fed for good.
@@ -259,12 +269,12 @@ func (st *stream) affordable() bool {
 	if limit == 0 {
 		return true
 	}
-	return st.fits(limit - limit/admitSpare)
+	return st.fits(limit-limit/admitSpare, (*stream).needed)
 }
 
 // fits reports whether one more slice would do so.
-func (st *stream) fits(limit uint64) bool {
-	return st.s.uploads(false)+st.s.reserved+st.meter.rate/numSlices <= limit
+func (st *stream) fits(limit uint64, rate func(*stream) uint64) bool {
+	return st.s.uploads(false, rate)+st.s.reserved+rate(st)/numSlices <= limit
 }
 
 // shed asks a child to find another parent for one slice, if all streams
@@ -272,7 +282,7 @@ func (st *stream) fits(limit uint64) bool {
 // before the rate of a stream was known, or has grown since.
 func (st *stream) shed(now clock.Time) {
 	limit := uint64(st.s.cfg.UploadLimit)
-	if limit == 0 || st.s.UploadNeeded()+st.s.reserved <= limit+limit/16 {
+	if limit == 0 || st.s.uploads(true, (*stream).must)+st.s.reserved <= limit+limit/16 {
 		return
 	}
 	var p *peer
@@ -299,10 +309,12 @@ func (st *stream) shed(now clock.Time) {
 func (s *Service) SetReserved(n uint64) { s.reserved = n }
 
 // UploadNeeded is what all children of all streams take, in bytes per second.
-func (s *Service) UploadNeeded() uint64 { return s.uploads(true) }
+func (s *Service) UploadNeeded() uint64 {
+	return s.uploads(true, func(st *stream) uint64 { return st.meter.rate })
+}
 
-// uploads is what children take: all of them, or those that are not asked to go.
-func (s *Service) uploads(kept bool) uint64 {
+// uploads is what children take, by a rate of each stream: all of them, or those that are not asked to go.
+func (s *Service) uploads(kept bool, rate func(*stream) uint64) uint64 {
 	used := uint64(0)
 	for _, st := range s.streams {
 		n := 0
@@ -313,7 +325,7 @@ func (s *Service) uploads(kept bool) uint64 {
 				n += bits.OnesCount8(p.children)
 			}
 		}
-		used += uint64(n) * st.meter.rate / numSlices
+		used += uint64(n) * rate(st) / numSlices
 	}
 	return used
 }

@@ -313,6 +313,8 @@ func (st *stream) hold(now clock.Time, f *fragment, size int) {
 	st.noteClass(f)
 	st.meter.fragments++
 	st.meter.bytes += uint64(size)
+	st.meter.classes[st.classOf(f)] += uint64(size)
+	st.classed = st.classed || f.hasClass()
 	st.keyed = st.keyed || f.tellsKeys()
 	if st.startsAt(f) {
 		st.keyBefore = max(st.keyBefore, min(st.key, f.id))

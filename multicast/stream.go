@@ -33,6 +33,7 @@ type stream struct {
 	now      clock.Time // of the latest turn
 	stats    StreamCounts
 	meter    meter
+	classed  bool     // the publisher gives messages classes
 	recalls  *recalls // nil: nobody plays the past from here
 
 	fetching
@@ -40,6 +41,7 @@ type stream struct {
 	growing
 	vouching
 	announcing
+	owing
 }
 
 // peer is what one neighbor and this node have to do with each other in one
@@ -104,6 +106,7 @@ func newStream(s *Service, d description) *stream {
 	st.repairAt = clock.Never
 	st.stateAt = clock.Never
 	st.handAt = clock.Never
+	st.owedAt = clock.Never
 	return st
 }
 
@@ -197,6 +200,7 @@ func (st *stream) deactivate(now clock.Time) {
 	st.growing = growing{handAt: clock.Never}
 	st.vouching = vouching{}
 	st.announcing = announcing{stateAt: clock.Never}
+	st.owing = owing{owedAt: clock.Never}
 	st.tickAt = clock.Never
 }
 
@@ -244,6 +248,7 @@ func (st *stream) peerSilent(now clock.Time, p *peer) {
 	p.wantsDigests = false
 	st.dropRecaller(now, p, st.s.byLink[p.n.link] == p.n)
 	st.dropHolder(now, p)
+	st.forgive(p)
 	if p.mediaOut != 0 {
 		st.s.closeFlow(now, &p.mediaOut)
 	}
@@ -261,6 +266,7 @@ func (st *stream) peerSilent(now clock.Time, p *peer) {
 // removePeer forgets a peer that nothing refers to any more.
 func (st *stream) removePeer(p *peer) {
 	st.dropVoucher(p)
+	st.forgive(p)
 	st.peers = without(st.peers, p)
 	p.n.peers = without(p.n.peers, p)
 }
@@ -382,7 +388,10 @@ func (st *stream) advance(now clock.Time) {
 		if now >= st.stateAt {
 			st.broadcast(now)
 		}
-		next := min(st.tickAt, st.repairAt, st.stateAt, st.handAt)
+		if now >= st.owedAt {
+			st.pay(now)
+		}
+		next := min(st.tickAt, st.repairAt, st.stateAt, st.handAt, st.owedAt)
 		if st.recalls != nil {
 			if now >= st.recalls.at {
 				st.serveRecalls(now)
@@ -469,10 +478,12 @@ func (st *stream) tick(now clock.Time) {
 
 // meter measures the rate of new fragments.
 type meter struct {
-	fragments, bytes uint64 // since since
+	fragments, bytes uint64    // since since
+	classes          [3]uint64 // bytes of each class
 	since            clock.Time
-	perSecond        uint64 // fragments
-	rate             uint64 // bytes per second
+	perSecond        uint64    // fragments
+	rate             uint64    // bytes per second
+	of               [3]uint64 // of them, each class
 }
 
 func (m *meter) update(now clock.Time) {
@@ -483,13 +494,29 @@ func (m *meter) update(now clock.Time) {
 	if d < 4*meterPeriod {
 		f := m.fragments * uint64(time.Second) / uint64(d)
 		r := m.bytes * uint64(time.Second) / uint64(d)
+		weight := uint64(3)
 		if m.rate == 0 {
-			m.perSecond, m.rate = f, r
-		} else {
-			m.perSecond, m.rate = (3*m.perSecond+f)/4, (3*m.rate+r)/4
+			weight = 0
+		}
+		m.perSecond, m.rate = (weight*m.perSecond+f)/(weight+1), (weight*m.rate+r)/(weight+1)
+		for c, bytes := range m.classes {
+			m.of[c] = (weight*m.of[c] + bytes*uint64(time.Second)/uint64(d)) / (weight + 1)
 		}
 	}
-	*m = meter{since: now, perSecond: m.perSecond, rate: m.rate}
+	*m = meter{since: now, perSecond: m.perSecond, rate: m.rate, of: m.of}
+}
+
+// needed is the rate of what is not spare.
+func (st *stream) needed() uint64 { return st.meter.of[Plain] + st.meter.of[First] }
+
+// must is the rate of what a viewer has to get of the publisher, if there is nobody else: all that is
+// needed, but in a stream with classes those of it that are first. Of the others
+// what there is no room for is given up in due course.
+func (st *stream) must() uint64 {
+	if st.pub != nil && st.classed {
+		return st.meter.of[First]
+	}
+	return st.needed()
 }
 
 // sliceInterval is the time that is expected between two fragments of a slice.

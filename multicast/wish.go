@@ -87,7 +87,7 @@ func (st *stream) startFor(now clock.Time, p *peer, key uint64) (last uint64) {
 	size := 0
 	for id := key; id <= st.win.top; id++ {
 		n := len(st.win.get(id))
-		if size += n; n == 0 || size > startBytes || !st.allow(now, p, n, st.classOfHeld(id)) {
+		if size += n; n == 0 || size > startBytes || !st.allow(now, p, n, st.classOfHeld(id), false) {
 			break
 		}
 		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
