@@ -17,6 +17,7 @@ type Publication struct {
 	core    *multicast.Publication // the loop's own
 
 	messages, bytes uint64 // the loop's own
+	first, spare    uint64 // of messages, likewise
 }
 
 // MaxMessage is the largest message in bytes; Write splits what is larger.
@@ -68,6 +69,12 @@ func (p *Publication) WriteClassed(data []byte, pts time.Duration, key bool, cla
 		if err = p.core.Write(now, m); err == nil {
 			p.messages++
 			p.bytes += uint64(len(data))
+			switch {
+			case key || class == ClassFirst:
+				p.first++
+			case class == ClassSpare:
+				p.spare++
+			}
 		}
 	}); derr != nil {
 		err = derr
@@ -97,6 +104,7 @@ func (p *Publication) Stats() StreamStats {
 		s = streamStats(p.core.Stats())
 		s.Name, s.Publishing, s.Started = p.name, true, p.started
 		s.Messages, s.Bytes = p.messages, p.bytes
+		s.WrittenFirst, s.WrittenSpare = p.first, p.spare
 	})
 	return s
 }

@@ -117,6 +117,8 @@ type StreamStats struct {
 	DownloadBytes uint64 // stream payload and control received from them
 	UploadPayload uint64 // fragments sent to neighbors, payload bytes
 
+	WrittenFirst, WrittenSpare uint64 // of Messages written, those of ClassFirst, with which a player can start among them, and of ClassSpare
+
 	Signed         bool   // by the publisher, and verified here before it is passed on or played
 	SignatureBytes uint64 // of hashes and signatures among what was received or published, first copies
 

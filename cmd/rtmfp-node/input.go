@@ -165,7 +165,17 @@ func feedLive(ctx context.Context, r io.Reader, o mpegts.SplitterOptions, emit f
 
 // publishTo returns what hands messages to a publication.
 func publishTo(pub *node.Publication) func(mpegts.Message) error {
-	return func(m mpegts.Message) error { return pub.WriteMessage(m.Data, m.PTS, m.Key) }
+	return func(m mpegts.Message) error { return pub.WriteClassed(m.Data, m.PTS, m.Key, classOf(m.Class)) }
+}
+
+func classOf(c mpegts.Class) node.Class {
+	switch c {
+	case mpegts.First:
+		return node.ClassFirst
+	case mpegts.Spare:
+		return node.ClassSpare
+	}
+	return node.ClassPlain
 }
 
 // feedClip publishes the embedded clip over and over until ctx ends.

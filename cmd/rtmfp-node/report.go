@@ -112,6 +112,8 @@ type publishReport struct {
 	ElapsedMS     float64 `json:"elapsed_ms"`
 	SourceBytes   uint64  `json:"source_bytes"` // media published
 	Messages      uint64  `json:"messages"`
+	First         uint64  `json:"messages_first"` // of them, tables, sound, and key frames
+	Spare         uint64  `json:"messages_spare"` // of them, pictures that no other needs
 	Fragments     uint64  `json:"fragments"`
 	Neighbors     int     `json:"neighbors"`
 	UploadBytes   uint64  `json:"upload_bytes"`   // payload and control sent to neighbors
@@ -126,6 +128,8 @@ func publishReportOf(elapsed time.Duration, s node.StreamStats) publishReport {
 		ElapsedMS:     millis(elapsed),
 		SourceBytes:   s.Bytes,
 		Messages:      s.Messages,
+		First:         s.WrittenFirst,
+		Spare:         s.WrittenSpare,
 		Fragments:     s.Fragments,
 		Neighbors:     s.Neighbors,
 		UploadBytes:   s.UploadBytes,

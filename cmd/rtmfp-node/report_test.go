@@ -45,7 +45,7 @@ func TestReports(t *testing.T) {
 	}
 	played.Slices[7] = node.Slice{Depth: -1}
 	published := node.StreamStats{
-		Name: "cam1", Publishing: true, Messages: 1000, Bytes: 940_000, Fragments: 1000,
+		Name: "cam1", Publishing: true, Messages: 1000, WrittenFirst: 210, WrittenSpare: 90, Bytes: 940_000, Fragments: 1000,
 		Neighbors: 6, UploadBytes: 2_000_000, DownloadBytes: 10_000, UploadPayload: 1_910_000,
 	}
 	waiting := node.StreamStats{Name: "cam1", Started: began}

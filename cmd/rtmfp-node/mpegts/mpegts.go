@@ -24,6 +24,11 @@ const (
 	// DefaultMessagePackets is how many packets a message holds at most: 940
 	// bytes fit into one fragment of one datagram with everything around them.
 	DefaultMessagePackets = 5
+	// maxSparePackets is how many packets of a picture that can be left out are one message.
+	maxSparePackets = 256
+	// creditMax bounds by how much, in halves of messages, those that are short for the
+	// sake of classes may run ahead of what is usual.
+	creditMax = 8
 
 	syncByte = 0x47
 	patPID   = 0
@@ -88,6 +93,9 @@ type Message struct {
 	// the source puts no tables there, it begins with that packet itself, and
 	// a viewer must wait for the next tables.
 	Key bool
+	// Class says what becomes of the message where there is no room for all. A
+	// message of the class Spare is a whole picture, if that is not too large.
+	Class Class
 
 	clock clockMark
 }

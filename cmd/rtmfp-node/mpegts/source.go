@@ -119,7 +119,7 @@ func (s *Source) stop(err error) {
 	if errors.Is(err, ErrNoClock) {
 		return
 	}
-	if e := s.cutter.emit(s.pacer.add); e != nil {
+	if e := s.cutter.close(s.pacer.add); e != nil {
 		s.err = e
 	} else if e := s.pacer.finish(); e != nil && !errors.Is(err, ErrNotTS) {
 		s.err = e

@@ -34,8 +34,8 @@ func (s *Splitter) Write(p []byte, emit func(Message) error) error {
 // they are tables whose key frame is about to follow. Call it when the input
 // pauses, to keep a live stream's delay low.
 func (s *Splitter) Flush(emit func(Message) error) error {
-	if s.cutter.awaitsKey() {
-		return nil
+	if err := s.cutter.settle(emit); err != nil || s.cutter.awaitsKey() {
+		return err
 	}
 	return s.cutter.emit(emit)
 }
@@ -45,7 +45,7 @@ func (s *Splitter) Flush(emit func(Message) error) error {
 // packet, or emit's.
 func (s *Splitter) Close(emit func(Message) error) error {
 	err := s.framer.close(func(p packet) error { return s.cutter.add(p, emit) })
-	if e := s.cutter.emit(emit); e != nil {
+	if e := s.cutter.close(emit); e != nil {
 		return e
 	}
 	return err
@@ -58,72 +58,210 @@ func (s *Splitter) Skipped() int64 { return s.framer.skipped }
 type cutter struct {
 	max    int // packets in a message
 	tables tables
+	video  pictures // of the lead stream
 	media  mediaClock
 
 	clockPID int // carries the clock references; nullPID until known
+
+	held   []unit // the beginning of a picture of which the class is not known yet, and what lies between
+	credit int    // half packets by which messages may stay short for the sake of classes
+	mixed  bool   // the picture that could be left out begins in a message that can't
 
 	// The message in the making.
 	data   []byte
 	mark   clockMark
 	key    bool
-	tabled bool // it begins with a PAT
-	begun  bool // a unit of the lead stream begins in it
+	tabled bool  // it begins with a PAT
+	begun  bool  // a unit of the lead stream begins in it
+	class  Class // of what matters most in it
+	idle   bool  // there is nothing but stuffing in it
+}
+
+// unit is a packet and what is known of it.
+type unit struct {
+	p     packet
+	start bool // a unit of the lead stream begins here
+	key   bool // a viewer can start with it
+	any   bool // or could if it is behind tables
+	open  bool // it is of the picture of which the class is not known yet
+	class Class
+	idle  bool // stuffing
+
+	at    uint64
+	timed bool // at is the decoding time
 }
 
 func newCutter(o SplitterOptions) cutter {
 	if o.MaxPackets <= 0 {
 		o.MaxPackets = DefaultMessagePackets
 	}
-	return cutter{max: o.MaxPackets, clockPID: nullPID}
+	return cutter{max: o.MaxPackets, clockPID: nullPID, credit: creditMax * o.MaxPackets}
 }
 
 // awaitsKey reports whether the message in the making may yet become one that a
 // viewer can start with.
 func (c *cutter) awaitsKey() bool { return c.tabled && !c.begun }
 
-// add appends a packet and emits what that completes.
+// add takes a packet and emits what that completes. Packets wait for the class of
+// their picture as long as they would for a message to fill.
 func (c *cutter) add(p packet, emit func(Message) error) error {
-	start, key, at, timed := c.inspect(p)
-	tabled := p.pid() == patPID && p.unitStart()
-	if tabled || key && !c.awaitsKey() {
+	if len(c.held) >= c.max {
+		if err := c.settle(emit); err != nil {
+			return err
+		}
+	}
+	u := c.inspect(p)
+	if len(c.held) > 0 && (u.start || !c.video.open) {
+		if err := c.release(c.classBefore(&u), emit); err != nil {
+			return err
+		}
+	}
+	if u.open || len(c.held) > 0 {
+		u.p = append(packet(nil), p...)
+		c.held = append(c.held, u)
+		return nil
+	}
+	return c.place(&u, emit)
+}
+
+// classBefore returns the class of the packets that are held, now that there is u.
+func (c *cutter) classBefore(u *unit) Class {
+	if u.start {
+		return Plain // that picture had no slice at all
+	}
+	return c.video.class
+}
+
+// settle gives up the wait for the class of a picture.
+func (c *cutter) settle(emit func(Message) error) error {
+	c.video.settle()
+	return c.release(Plain, emit)
+}
+
+// release places what was held: the packets of the picture are of a class.
+func (c *cutter) release(class Class, emit func(Message) error) error {
+	held := c.held
+	c.held = nil
+	for i := range held {
+		u := &held[i]
+		if u.open {
+			u.class = class
+		}
+		if err := c.place(u, emit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close emits all that is left.
+func (c *cutter) close(emit func(Message) error) error {
+	if err := c.settle(emit); err != nil {
+		return err
+	}
+	return c.emit(emit)
+}
+
+// place appends a packet to the message in the making, or begins another.
+func (c *cutter) place(u *unit, emit func(Message) error) error {
+	if c.mixed = c.mixed && !u.start; c.mixed && u.class == Spare && !u.idle {
+		u.class = Plain // it is of no use without its beginning, nor that without it
+	}
+	tabled := u.p.pid() == patPID && u.p.unitStart()
+	key := u.key || u.any && c.awaitsKey()
+	if tabled || key && !c.awaitsKey() || c.parts(u) {
 		if err := c.emit(emit); err != nil {
 			return err
 		}
 	}
 	if len(c.data) == 0 {
 		c.data = make([]byte, 0, c.max*PacketSize)
-		c.tabled = tabled
+		c.tabled, c.class, c.idle = tabled, u.class, u.idle
 	}
-	c.noteClock(p)
-	if timed {
-		c.media.observe(at)
+	c.noteClock(u.p)
+	if u.timed {
+		c.media.observe(u.at)
 	}
-	c.data = append(c.data, p...)
+	switch {
+	case u.idle:
+	case c.idle:
+		c.class, c.idle = u.class, false
+	default:
+		c.class = c.class.over(u.class)
+	}
+	if u.start && u.class == Spare && c.class != Spare {
+		c.mixed = true
+	}
+	c.data = append(c.data, u.p...)
+	c.credit = min(c.credit+1, creditMax*c.max)
 	c.key = c.key || key
-	c.begun = c.begun || start
-	if len(c.data) >= c.max*PacketSize {
+	c.begun = c.begun || u.start
+	most := c.max
+	if c.class == Spare && !c.idle {
+		most = max(most, maxSparePackets)
+	}
+	if len(c.data) >= most*PacketSize {
 		return c.emit(emit)
 	}
 	return nil
 }
 
-// inspect reports whether a unit of the lead stream starts in a packet, whether
-// a viewer can begin with it, and its decoding time if it has one.
-func (c *cutter) inspect(p packet) (start, key bool, at uint64, timed bool) {
-	isTable := c.tables.add(p)
+// parts reports whether a packet is better not put into the message in the making:
+// it is of another class, or begins another picture that can be left out. What
+// messages are shorter for that is limited, as each costs the room of a datagram's
+// head: there are at most half as many again.
+func (c *cutter) parts(u *unit) bool {
+	if len(c.data) == 0 || c.idle || u.idle || c.awaitsKey() && !u.start {
+		return false
+	}
+	if u.class == c.class && !(u.start && u.class == Spare) {
+		return false
+	}
+	short := c.max - 1 - (len(c.data)/PacketSize-1)%c.max
+	if c.credit < 2*short && len(c.data) < c.max*PacketSize {
+		return false
+	}
+	c.credit -= 2 * short
+	return true
+}
+
+// inspect finds out what there is to know of a packet.
+func (c *cutter) inspect(p packet) unit {
+	u := unit{p: p}
+	pid := p.pid()
+	if c.tables.add(p) {
+		u.class = First
+		return u
+	}
 	lead := c.tables.prog
-	if !c.tables.ok || isTable || p.pid() != lead.leadPID || p.damaged() {
-		return false, false, 0, false
+	switch {
+	case pid == nullPID:
+		u.class, u.idle = Spare, true
+		return u
+	case !c.tables.ok:
+		return u
+	case c.tables.carriesSound(pid), pid == lead.clockPID && pid != lead.leadPID:
+		u.class = First
 	}
-	h, ok := p.pes()
-	if !ok {
-		return false, false, 0, false
+	if pid != lead.leadPID {
+		return u
 	}
-	// Where there is no video any frame would do; those behind tables are
-	// enough to choose from.
-	key = lead.video && keyFrame(p, h, lead.codec) || !lead.video && c.awaitsKey()
-	at, timed = h.decodeTime()
-	return true, key, at, timed
+	if h, ok := p.pes(); ok && !p.damaged() {
+		// Where there is no video any frame would do; those behind tables are
+		// enough to choose from.
+		u.start, u.any = true, !lead.video
+		u.key = lead.video && keyFrame(p, h, lead.codec)
+		u.at, u.timed = h.decodeTime()
+	}
+	if lead.video {
+		before := c.video.class
+		c.video.add(p, lead.codec, u.key)
+		u.class, u.open = c.video.class, c.video.open
+		if before == Spare && !u.start && u.class != Spare {
+			c.class = c.class.over(u.class) // it was not spare after all
+		}
+	}
+	return u
 }
 
 // noteClock marks the first clock reference of the message.
@@ -147,7 +285,7 @@ func (c *cutter) emit(emit func(Message) error) error {
 	if len(c.data) == 0 {
 		return nil
 	}
-	m := Message{Data: c.data, PTS: c.media.now(), Key: c.key, clock: c.mark}
+	m := Message{Data: c.data, PTS: c.media.now(), Key: c.key, Class: c.class, clock: c.mark}
 	c.data, c.mark, c.key, c.tabled, c.begun = nil, clockMark{}, false, false, false
 	return emit(m)
 }

@@ -3,6 +3,7 @@ package mpegts
 import (
 	"bytes"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -81,7 +82,11 @@ func TestSplitterKeepsEveryByte(t *testing.T) {
 			t.Errorf("pieces of %d: skipped %d bytes, want 0", size, s.Skipped())
 		}
 		for i, m := range all {
-			if len(m.Data) == 0 || len(m.Data) > DefaultMessagePackets*PacketSize || len(m.Data)%PacketSize != 0 {
+			most := DefaultMessagePackets
+			if m.Class == Spare {
+				most = maxSparePackets
+			}
+			if len(m.Data) == 0 || len(m.Data) > most*PacketSize || len(m.Data)%PacketSize != 0 {
 				t.Fatalf("pieces of %d: message %d has %d bytes", size, i, len(m.Data))
 			}
 		}
@@ -273,12 +278,20 @@ func FuzzSplitter(f *testing.F) {
 	f.Add(demo.Clip[:40*PacketSize], uint16(1000))
 	f.Add(append(bytes.Repeat([]byte{0x47}, 400), demo.Clip[:20*PacketSize+7]...), uint16(1))
 	f.Add(audioStream(f)[:40*PacketSize], uint16(188))
+	f.Add(demo.Clip[400*PacketSize:480*PacketSize], uint16(500))
+	for _, name := range []string{"h265.ts", "mpeg2.ts"} {
+		data, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data[:80*PacketSize], uint16(940))
+	}
 	f.Fuzz(func(t *testing.T, data []byte, size uint16) {
 		all, s, err := split(t, data, int(size)+1)
 		n := int64(s.Skipped())
 		for _, m := range all {
-			if len(m.Data) == 0 || len(m.Data)%PacketSize != 0 {
-				t.Fatalf("a message of %d bytes", len(m.Data))
+			if len(m.Data) == 0 || len(m.Data)%PacketSize != 0 || len(m.Data) > maxSparePackets*PacketSize || m.Class > Spare {
+				t.Fatalf("a message of %d bytes, class %d", len(m.Data), m.Class)
 			}
 			n += int64(len(m.Data))
 		}

@@ -3,6 +3,7 @@ package mpegts
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"github.com/asticode/go-astits"
 )
@@ -34,6 +35,8 @@ type tables struct {
 	pmts []*section // one for each program, in the order of the PAT
 	prog program
 	ok   bool // prog is valid
+
+	sound []int // PIDs of all programs' sound
 }
 
 // section collects the packets of one table.
@@ -130,22 +133,51 @@ func (t *tables) parsePMT(packets []byte) *astits.PMTData {
 	return nil
 }
 
-// choose picks the program that messages are cut by.
+// choose picks the program that messages are cut by, and notes where there is sound.
 func (t *tables) choose() {
-	t.ok = false
+	t.ok, t.sound = false, t.sound[:0]
 	for _, s := range t.pmts {
 		if len(s.parsed) == 0 {
 			continue
 		}
-		if m := t.parsePMT(s.parsed); m != nil {
-			if p, ok := chooseLead(m); ok && (!t.ok || p.video) {
-				t.prog, t.ok = p, true
-				if p.video {
-					return
-				}
+		m := t.parsePMT(s.parsed)
+		if m == nil {
+			continue
+		}
+		for _, e := range m.ElementaryStreams {
+			if isSound(e) {
+				t.sound = append(t.sound, int(e.ElementaryPID))
+			}
+		}
+		if t.ok && t.prog.video {
+			continue
+		}
+		if p, ok := chooseLead(m); ok && (!t.ok || p.video) {
+			t.prog, t.ok = p, true
+		}
+	}
+}
+
+// carriesSound reports whether packets with a PID do.
+func (t *tables) carriesSound(pid int) bool { return slices.Contains(t.sound, pid) }
+
+// isSound reports whether a stream is sound, by its type or, where that says nothing
+// but that it is private, by its descriptors.
+func isSound(e *astits.PMTElementaryStream) bool {
+	if e.StreamType != astits.StreamTypePrivateData {
+		return e.StreamType.IsAudio()
+	}
+	for _, d := range e.ElementaryStreamDescriptors {
+		switch d.Tag {
+		case astits.DescriptorTagAC3, astits.DescriptorTagEnhancedAC3, 0x7b, 0x7c: // ETSI EN 300 468 table 12: DTS, AAC
+			return true
+		case astits.DescriptorTagRegistration:
+			if d.Registration != nil && d.Registration.FormatIdentifier == 0x4f707573 { // "Opus"
+				return true
 			}
 		}
 	}
+	return false
 }
 
 func chooseLead(m *astits.PMTData) (program, bool) {
