@@ -78,6 +78,8 @@ type testNode struct {
 	onFrame func(Frame)
 	alter   func(msg []byte) // what it sends of media; nil: nothing
 
+	deadline clock.Time // of the last message that it sent
+
 	sentBytes, controlBytes uint64
 }
 
@@ -378,6 +380,7 @@ func (n *testNode) Send(now clock.Time, flow group.FlowID, msg []byte, deadline 
 	} else {
 		n.controlBytes += uint64(len(msg))
 	}
+	n.deadline = deadline
 	msg = append([]byte(nil), msg...)
 	if n.alter != nil && string(f.metadata) == string(metaMedia) {
 		n.alter(msg)

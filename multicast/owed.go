@@ -38,12 +38,12 @@ func (o *owing) before(class Class) bool {
 }
 
 // owe notes that a child is to get a fragment when there is room.
-func (st *stream) owe(now clock.Time, p *peer, id uint64, class Class) {
+func (st *stream) owe(now clock.Time, p *peer, id uint64, msg []byte, class Class) {
 	if class != First && st.pub == nil || !st.classed {
 		st.stats.PushesDropped++
 		return
 	}
-	wait := st.life(class)
+	wait := st.sendLife(msg, class)
 	if class != First {
 		wait = min(wait, owedRest)
 	}
@@ -59,7 +59,7 @@ func (st *stream) owe(now clock.Time, p *peer, id uint64, class Class) {
 }
 
 // owePull notes the same of one that it asked for, and reports whether it will get it.
-func (st *stream) owePull(now clock.Time, p *peer, id uint64, class Class) bool {
+func (st *stream) owePull(now clock.Time, p *peer, id uint64, msg []byte, class Class) bool {
 	if class != First || !st.classed {
 		return false
 	}
@@ -68,7 +68,7 @@ func (st *stream) owePull(now clock.Time, p *peer, id uint64, class Class) bool 
 			return true
 		}
 	}
-	st.owe(now, p, id, First)
+	st.owe(now, p, id, msg, First)
 	st.owed[First][len(st.owed[First])-1].asked = true
 	return true
 }

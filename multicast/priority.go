@@ -32,10 +32,11 @@ var (
 // queueRoom is how many quarters of what may be queued for a neighbor may be.
 var queueRoom = [...]int{Plain: 4, First: 5, Spare: 1}
 
-// classed is a message of several pieces that is not plain.
+// classed is a message of several pieces that is not plain, or has a lifetime.
 type classed struct {
 	first, last uint64
 	class       Class
+	life        byte // its code
 }
 
 const maxClassed = 8 // messages of which that is remembered
@@ -88,19 +89,22 @@ func (st *stream) noteClass(f *fragment) {
 	if !f.start || f.pieces == 0 {
 		return
 	}
-	if c := st.classOf(f); c != Plain {
+	if c, life := st.classOf(f), f.lifeCode(); c != Plain || life != 0 {
 		if len(st.classes) >= maxClassed {
 			st.classes = st.classes[:copy(st.classes, st.classes[1:])]
 		}
-		st.classes = append(st.classes, classed{f.id, f.id + uint64(f.pieces), c})
+		st.classes = append(st.classes, classed{f.id, f.id + uint64(f.pieces), c, life})
 	}
 }
 
 // life is how long a fragment is worth sending.
 func (st *stream) life(c Class) time.Duration {
 	life := min(max(st.desc.window/2, minPushLife), maxPushLife)
-	if c == Spare {
+	switch {
+	case c == Spare:
 		life = max(life/4, minPushLife)
+	case c == Plain && st.classed: // or what is first would wait behind it until it is given up itself
+		life = max(life/2, minPushLife)
 	}
 	return life
 }

@@ -2,17 +2,19 @@ package multicast
 
 import (
 	"encoding/binary"
+	"time"
 
 	"rtmfp/internal/clock"
 )
 
 // Message is one unit that the publisher writes, and a player gets whole.
 type Message struct {
-	Data      []byte // at most MaxMessage bytes; not kept
-	Timestamp uint32 // of the media, in milliseconds
-	Key       bool   // a player may start here
-	Class     Class  // what becomes of it where not all can be had
-	SentAt    int64  // the publisher's clock, Unix microseconds; travels along so that receivers can measure delay
+	Data      []byte        // at most MaxMessage bytes; not kept
+	Timestamp uint32        // of the media, in milliseconds
+	Key       bool          // a player may start here
+	Class     Class         // what becomes of it where not all can be had
+	Lifetime  time.Duration // how long it is worth anything, rounded up by half an octave at most; 0, or over 16 s: as long as the window is
+	SentAt    int64         // the publisher's clock, Unix microseconds; travels along so that receivers can measure delay
 }
 
 // Publication is a stream that this node publishes.
@@ -54,6 +56,7 @@ func (p *Publication) Write(now clock.Time, m Message) error {
 	case Spare:
 		flags |= ownSpare
 	}
+	flags |= lifeCode(m.Lifetime) << ownLifeShift
 	p.head = append(p.head[:0], flags)
 	p.head = binary.BigEndian.AppendUint64(p.head, uint64(m.SentAt))
 	n := min(len(m.Data), maxPayload-ownHeadSize)

@@ -203,8 +203,8 @@ func (st *stream) releaseGaps(now clock.Time, p *peer) {
 	st.repairNow(now)
 }
 
-// expireGaps gives up what has been missing for a whole window, and what
-// nobody can have any more.
+// expireGaps gives up what has been missing for a whole window, or for as long as it is
+// worth anything, and what nobody can have any more.
 func (st *stream) expireGaps(now clock.Time) {
 	if len(st.missing) == 0 {
 		return
@@ -226,7 +226,7 @@ func (st *stream) expireGaps(now clock.Time) {
 	for i := range st.missing {
 		g := &st.missing[i]
 		age := now.Sub(g.known)
-		if age < st.desc.window && (age < goneGrace || g.id >= oldest) {
+		if age < st.patience(g) && (age < goneGrace || g.id >= oldest) {
 			kept = append(kept, *g)
 			continue
 		}
@@ -260,7 +260,7 @@ func (st *stream) serve(now clock.Time, p *peer, id uint64) {
 	}
 	again := p.have.has(id)
 	if !st.allow(now, p, len(msg), class, again) {
-		if again || st.s.cfg.UploadLimit == 0 || !st.owePull(now, p, id, class) {
+		if again || st.s.cfg.UploadLimit == 0 || !st.owePull(now, p, id, msg, class) {
 			st.stats.PullsUnserved++
 		}
 		return

@@ -33,11 +33,11 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 			continue
 		}
 		if st.before(class) || class == Spare && !f.start && st.s.cfg.UploadLimit > 0 {
-			st.owe(now, p, id, class)
+			st.owe(now, p, id, msg, class)
 			continue
 		}
 		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, pushRoom[class]) {
-			st.owe(now, p, id, class)
+			st.owe(now, p, id, msg, class)
 			continue
 		}
 		switch sent := st.sendFragment(now, p, id, msg, class); {
@@ -62,7 +62,7 @@ func (st *stream) sendFragment(now clock.Time, p *peer, id uint64, msg []byte, c
 	if st.s.flows.Backlog(p.mediaOut) > max(minBacklog, int(st.meter.rate))/4*queueRoom[class] || st.s.cfg.Rare.Hit(rare.PushNot) {
 		return false
 	}
-	st.s.flows.Send(now, p.mediaOut, msg, now.Add(st.life(class)))
+	st.s.flows.Send(now, p.mediaOut, msg, now.Add(st.sendLife(msg, class)))
 	p.have.add(id)
 	st.stats.BytesSent += uint64(len(msg))
 	if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {

@@ -311,6 +311,7 @@ func (st *stream) hold(now clock.Time, f *fragment, size int) {
 		st.stats.Fragments++
 	}
 	st.noteClass(f)
+	st.noteLife(now, f)
 	st.meter.fragments++
 	st.meter.bytes += uint64(size)
 	st.meter.classes[st.classOf(f)] += uint64(size)

@@ -42,6 +42,7 @@ type stream struct {
 	vouching
 	announcing
 	owing
+	living
 }
 
 // peer is what one neighbor and this node have to do with each other in one
@@ -201,6 +202,7 @@ func (st *stream) deactivate(now clock.Time) {
 	st.vouching = vouching{}
 	st.announcing = announcing{stateAt: clock.Never}
 	st.owing = owing{owedAt: clock.Never}
+	st.living = living{}
 	st.tickAt = clock.Never
 }
 

@@ -161,6 +161,7 @@ func FuzzMessages(f *testing.F) {
 		"2105007465737421012444af5381cbcc0327a99b29ce447ffd90dbdf48682293321d3b5ae94cb17ea801020303be40040492a76002056403079344",
 		"2219ffffff", "2308", "2b5b", "2182", "60822c07820022f0091401003202028102ffffffffffffff01", "610f0101822d", "6281", "63822d8003", "64822c",
 		"2013080000008baf01", "30050609000000171701", "60822c67820022f0091401003202028102ffffffffffff001c05ffff000000000003ff01", "6603", "68ee60", "69ee6015ce102acd38", "6a2a05", "6b0a2a05",
+		"30050252000000179500064b1f2a3c4d5e6162", "2006520000001828000000000000000063",
 	} {
 		f.Add(unhex(f, s))
 	}
@@ -253,6 +254,7 @@ func FuzzNeighbor(f *testing.F) {
 	f.Add([]byte{0, 4, 0x23, 0xff, 1, 3, 0x2b, 5}, true)
 	f.Add(unhex(f, "001960822c07820022f0091401003202028102ffffffffffffff010106610f0101822d0204820a2308"), true)
 	f.Add(unhex(f, "00052219ffffff0109300506090000001717"), false)
+	f.Add(unhex(f, "031330050252000000171500064b1f2a3c4d5e6162030d200752000000180900064b1f2a3c4d5f010a2a"), true)
 	f.Fuzz(func(t *testing.T, b []byte, modern bool) {
 		if len(b) > 256 {
 			t.Skip("long enough")
@@ -310,6 +312,11 @@ func FuzzNeighbor(f *testing.F) {
 			for _, st := range victim.svc.streams {
 				if len(st.waiting) > maxWaiting || st.waitBytes > maxWaitBytes {
 					t.Errorf("%d fragments of %d bytes wait", len(st.waiting), st.waitBytes)
+				}
+				for i := range st.missing {
+					if d := st.patience(&st.missing[i]); d < leastLeft || d > max(st.desc.window, leastLeft) {
+						t.Errorf("a fragment is waited for for %v", d)
+					}
 				}
 				if len(st.missing) > maxGaps || len(st.win.index) > 1<<16 {
 					t.Errorf("%d gaps, an index of %d", len(st.missing), len(st.win.index))
