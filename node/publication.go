@@ -60,9 +60,28 @@ const (
 
 // WriteClassed is WriteMessage of a class.
 func (p *Publication) WriteClassed(data []byte, pts time.Duration, key bool, class Class) error {
+	return p.Send(Message{Data: data, PTS: pts, Key: key, Class: class})
+}
+
+// Message is a message to publish, with all that can be said of it.
+type Message struct {
+	Data  []byte        // at most MaxMessage bytes; not kept
+	PTS   time.Duration // media time, kept to the millisecond
+	Key   bool          // a player can start with it
+	Class Class
+
+	// Lifetime is how long it is worth anything, on the way and to a player who waits for it:
+	// what is stale then gives way to what is fresh, and counts as lost. It is rounded up by half
+	// an octave at most, 125 ms is the least, and 0 and what is over 16 s mean as long as the stream's window.
+	Lifetime time.Duration
+}
+
+// Send publishes a message. It returns as soon as the node has taken it.
+func (p *Publication) Send(msg Message) error {
+	data, key, class := msg.Data, msg.Key, msg.Class
 	m := multicast.Message{
-		Data: data, Timestamp: uint32(pts / time.Millisecond), Key: key, Class: class,
-		SentAt: time.Now().UnixMicro(),
+		Data: data, Timestamp: uint32(msg.PTS / time.Millisecond), Key: key, Class: class,
+		Lifetime: msg.Lifetime, SentAt: time.Now().UnixMicro(),
 	}
 	var err error
 	if derr := p.group.node.do(func(now clock.Time) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,6 +21,14 @@ import (
 type narrowed struct {
 	sound, key, reference, spare float64       // of the units that were published
 	behind                       time.Duration // the largest delay of a message
+	p50, p99                     time.Duration // of the delays
+}
+
+// narrowing says how a stream is published.
+type narrowing struct {
+	limit, link float64       // of the clip's rate: what the publisher may send, and its link carries; 0: no bound
+	classes     bool          // messages have the classes that publish gives them
+	lifetime    time.Duration // of messages; 0: none
 }
 
 func (n narrowed) String() string {
@@ -32,9 +41,8 @@ type unit struct {
 	kind     int // 0 sound, or else 1 and the class
 }
 
-// watchNarrowed publishes the clip over and over, with the upload limited to a part of its
-// rate, to one viewer.
-func watchNarrowed(t *testing.T, part float64, classes bool) narrowed {
+// watch publishes the clip over and over to one viewer.
+func (o narrowing) watch(t *testing.T) narrowed {
 	t.Helper()
 	spec, err := group.NewSpec(group.SpecFields{Name: "narrow", Multicast: true, ServerChannel: true, Version: 2})
 	if err != nil {
@@ -44,8 +52,13 @@ func watchNarrowed(t *testing.T, part float64, classes bool) narrowed {
 	rate := float64(len(demo.Clip)) / 20
 	var groups [2]*node.GroupCore
 	var nodes [2]*simulations.Node
-	for i, limit := range []int{int(part * rate), 0} {
-		n, err := w.Add(simulations.NodeConfig{Core: node.CoreConfig{Introduce: i == 0, UploadLimit: limit}})
+	for i := range nodes {
+		cfg := simulations.NodeConfig{Core: node.CoreConfig{Introduce: i == 0}}
+		if i == 0 {
+			cfg.Core.UploadLimit = int(o.limit * rate)
+			cfg.Access = simulations.Access{Up: int(o.link * rate * 8)}
+		}
+		n, err := w.Add(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +86,7 @@ func watchNarrowed(t *testing.T, part float64, classes bool) narrowed {
 	})
 	var res narrowed
 	came := map[int]bool{}
-	var sentAt []time.Duration
+	var sentAt, delays []time.Duration
 	var began clock.Time
 	nodes[1].OnTurn = func(now clock.Time) {
 		for _, ok := nodes[1].Core.NextEvent(); ok; {
@@ -81,7 +94,7 @@ func watchNarrowed(t *testing.T, part float64, classes bool) narrowed {
 		}
 		for f, ok := sub.NextFrame(); ok; f, ok = sub.NextFrame() {
 			came[int(f.SentAt)] = true
-			res.behind = max(res.behind, w.Now().Sub(began)-sentAt[f.SentAt])
+			delays = append(delays, w.Now().Sub(began)-sentAt[f.SentAt])
 		}
 	}
 
@@ -125,11 +138,11 @@ func watchNarrowed(t *testing.T, part float64, classes bool) narrowed {
 			}
 		}
 		class := multicast.Plain
-		if classes {
+		if o.classes {
 			class = classOf(m.Class)
 		}
 		w.Do(nodes[0], func(now clock.Time) {
-			if err := pub.Write(now, multicast.Message{Data: m.Data, Key: m.Key, Class: class, Timestamp: uint32(m.PTS.Milliseconds()), SentAt: int64(no)}); err != nil {
+			if err := pub.Write(now, multicast.Message{Data: m.Data, Key: m.Key, Class: class, Lifetime: o.lifetime, Timestamp: uint32(m.PTS.Milliseconds()), SentAt: int64(no)}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -148,6 +161,8 @@ func watchNarrowed(t *testing.T, part float64, classes bool) narrowed {
 	share := func(kind int) float64 { return whole[kind] / total[kind] }
 	res.sound, res.key = share(0), share(1+int(mpegts.First))
 	res.reference, res.spare = share(1+int(mpegts.Plain)), share(1+int(mpegts.Spare))
+	slices.Sort(delays)
+	res.behind, res.p50, res.p99 = delays[len(delays)-1], delays[len(delays)/2], delays[len(delays)*99/100]
 	return res
 }
 
@@ -155,7 +170,7 @@ func watchNarrowed(t *testing.T, part float64, classes bool) narrowed {
 // rather than other pictures, and those that others need rather than those that none does.
 func TestClassesWhereRoomIsScarce(t *testing.T) {
 	for _, part := range []float64{1.2, 0.9, 0.7, 0.5} {
-		got, blind := watchNarrowed(t, part, true), watchNarrowed(t, part, false)
+		got, blind := narrowing{limit: part, classes: true}.watch(t), narrowing{limit: part}.watch(t)
 		t.Logf("room for %.1f: %v", part, got)
 		t.Logf("   no classes: %v", blind)
 		if got.sound < 0.97 || got.key < 0.85 || got.reference < blind.reference {
@@ -163,6 +178,25 @@ func TestClassesWhereRoomIsScarce(t *testing.T) {
 		}
 		if part >= 0.9 && got.reference < 0.95 || part > 1 && got.spare < 0.98 {
 			t.Errorf("room for %.1f: %v", part, got)
+		}
+	}
+}
+
+// Over a link that does not carry the stream, and where a publisher may not send all of it, what
+// is stale does not delay what is fresh, if the publisher says how long it is worth anything.
+func TestLifetimesWhereRoomIsScarce(t *testing.T) {
+	for _, o := range []narrowing{{link: 0.9, classes: true}, {limit: 0.7, classes: true}} {
+		for _, lifetime := range []time.Duration{0, 2 * time.Second, 500 * time.Millisecond} {
+			o.lifetime = lifetime
+			got := o.watch(t)
+			t.Logf("link %.1f, limit %.1f, lifetime %v: delay p50 %v, p99 %v; %v", o.link, o.limit, o.lifetime,
+				got.p50.Round(time.Millisecond), got.p99.Round(time.Millisecond), got)
+			switch {
+			case lifetime == 0 && got.p99 < 5*time.Second:
+				t.Error("nothing is late without a lifetime")
+			case lifetime > 0 && (got.p99 > lifetime+500*time.Millisecond || got.sound < 0.95):
+				t.Errorf("lifetime %v: p99 %v, %v", lifetime, got.p99, got)
+			}
 		}
 	}
 }

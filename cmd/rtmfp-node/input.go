@@ -163,9 +163,11 @@ func feedLive(ctx context.Context, r io.Reader, o mpegts.SplitterOptions, emit f
 	}
 }
 
-// publishTo returns what hands messages to a publication.
-func publishTo(pub *node.Publication) func(mpegts.Message) error {
-	return func(m mpegts.Message) error { return pub.WriteClassed(m.Data, m.PTS, m.Key, classOf(m.Class)) }
+// publishTo returns what hands messages to a publication, which are worth anything for a lifetime.
+func publishTo(pub *node.Publication, lifetime time.Duration) func(mpegts.Message) error {
+	return func(m mpegts.Message) error {
+		return pub.Send(node.Message{Data: m.Data, PTS: m.PTS, Key: m.Key, Class: classOf(m.Class), Lifetime: lifetime})
+	}
 }
 
 func classOf(c mpegts.Class) node.Class {
@@ -184,5 +186,5 @@ func feedClip(ctx context.Context, pub *node.Publication) error {
 	if err != nil {
 		return err
 	}
-	return s.Run(ctx, publishTo(pub))
+	return s.Run(ctx, publishTo(pub, 0))
 }

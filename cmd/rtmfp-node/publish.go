@@ -20,6 +20,7 @@ type publishCmd struct {
 	Loop      bool          `help:"Start again at the end of the file, for ever, as one stream."`
 	Bitrate   bitRate       `help:"Pace a file that has no clock of its own by this rate, such as 2M." placeholder:"RATE"`
 	Linger    time.Duration `default:"2s" help:"Stay this long after the end of the input, so that members can fetch what they missed. Default: 2s." placeholder:"D"`
+	Lifetime  time.Duration `help:"How long what is published is worth anything, such as 2s: viewers don't wait longer for what is late, and what is newer doesn't wait behind it. Default: the stream's window, 8s." placeholder:"D"`
 	Stats     string        `help:"Write the figures as JSON to a file at the end; - is stdout." placeholder:"FILE"`
 	Input     string        `arg:"" help:"MPEG-TS file, paced by its own clock, or - for stdin, published as it comes."`
 	nodeFlags
@@ -42,6 +43,9 @@ Examples:
 func (c *publishCmd) Validate() error {
 	if c.Linger < 0 {
 		return errors.New("--linger can't be negative")
+	}
+	if c.Lifetime < 0 {
+		return errors.New("--lifetime can't be negative")
 	}
 	if c.Group.Spec != nil && c.Group.Multicast && !c.Group.MayPublish() {
 		return fmt.Errorf("group %q needs a password to publish, and this groupspec carries none that fits; ask for the publisher's groupspec", c.Group.Name)
@@ -88,7 +92,7 @@ func (c *publishCmd) Run(ctx context.Context, e *env) error {
 	if !c.Quiet {
 		stopStatus = every(time.Second, c.status(e, pub))
 	}
-	err = in.explain(in.run(ctx, publishTo(pub)))
+	err = in.explain(in.run(ctx, publishTo(pub, c.Lifetime)))
 	pub.Close()
 	if ctx.Err() != nil {
 		err = nil // asked to end, which is how a loop or a live input ends
