@@ -67,6 +67,14 @@ type Config struct {
 	// what the publisher asks for.
 	KeepWindow time.Duration
 
+	// OpenPast gives a stream that is carried a Disk, to keep on it what leaves the window while KeepWindow
+	// lasts; then the window in memory is as long as the publisher asks. nil, or if it returns nil: the window in
+	// memory is kept for KeepWindow.
+	OpenPast func(name string) Disk
+
+	// MaxPastBytes bounds what a stream takes of its Disk. Default 8 GiB; 48 GiB at most.
+	MaxPastBytes int64
+
 	// MaxEvents bounds the events that wait for NextEvent. Default 256.
 	MaxEvents int
 
@@ -142,6 +150,8 @@ const (
 	defaultMaxWindowBytes     = 64 << 20
 	defaultMaxWindowFragments = 1 << 16
 	defaultMaxEvents          = 256
+	defaultMaxPastBytes       = 8 << 30
+	maxPastBytes              = 48 << 30 // of 64 that places reach
 	defaultIdleTimeout        = 30 * time.Second
 
 	maxName    = 1024             // bytes of a stream's name
@@ -292,6 +302,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxWindowBytes, defaultMaxWindowBytes)
 	setDefault(&c.MaxWindowFragments, defaultMaxWindowFragments)
 	setDefault(&c.MaxEvents, defaultMaxEvents)
+	setDefault(&c.MaxPastBytes, defaultMaxPastBytes)
+	c.MaxPastBytes = min(c.MaxPastBytes, maxPastBytes)
 	setDefault(&c.IdleTimeout, defaultIdleTimeout)
 	c.PushLimit = max(c.PushLimit, 0)
 	n := minSpan
@@ -318,7 +330,7 @@ func (c StreamConfig) withDefaults() StreamConfig {
 	return c
 }
 
-func setDefault[T int | time.Duration](v *T, d T) {
+func setDefault[T int | int64 | time.Duration](v *T, d T) {
 	if *v == 0 {
 		*v = d
 	}

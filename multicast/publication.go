@@ -98,6 +98,7 @@ func (p *Publication) send(now clock.Time, f *fragment, msg []byte) {
 	st.lastNew, st.lastSign = now, now
 	if st.win.bytes > st.s.cfg.MaxWindowBytes {
 		st.win.evict(now.Add(-st.keep()), st.s.cfg.MaxWindowBytes)
+		st.keepPast(now)
 	}
 	st.hold(now, f, len(msg))
 	st.push(now, f, msg, nil)

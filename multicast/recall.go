@@ -73,16 +73,16 @@ func (f *fragment) mediaTime() int64 {
 	return int64(f.timestamp) * 1000
 }
 
-// message reads the beginning of a message in the window. ok is false for what is
+// message reads the beginning of a message in the window or in the past. ok is false for what is
 // not held, or is none.
 func (st *stream) message(id uint64) (f fragment, ok bool) {
-	f, ok = consumeFragment(st.win.get(id))
+	f, ok = consumeFragment(st.fragment(id))
 	return f, ok && f.start && !(st.signed() && f.isDigest())
 }
 
 // presentTime is the publisher's clock now, as far as the newest message tells.
 func (st *stream) presentTime(now clock.Time) (t int64, ok bool) {
-	for id := st.win.top; id >= st.win.low && id > 0; id-- {
+	for id := st.newest(); id >= st.oldest() && id > 0; id-- {
 		if f, ok := st.message(id); ok {
 			return f.mediaTime() + int64(now.Sub(st.lastNew)/time.Microsecond), true
 		}
@@ -93,7 +93,7 @@ func (st *stream) presentTime(now clock.Time) (t int64, ok bool) {
 // ago is how long before the present a moment of the publisher's clock was, in milliseconds.
 func ago(present, t int64) uint64 { return uint64(max(present-t, 0)) / 1000 }
 
-// startBefore returns the newest place in the window at which playing can begin and that is
+// startBefore returns the newest place, in the window or in the past, at which playing can begin and that is
 // at least as old as asked, or else the oldest that will still be there in a moment.
 func (st *stream) startBefore(now clock.Time, back uint64) (at place) {
 	present, ok := st.presentTime(now)
@@ -101,6 +101,9 @@ func (st *stream) startBefore(now clock.Time, back uint64) (at place) {
 		return place{}
 	}
 	leaving := uint64(max(st.keep()-recallMargin, 0) / time.Millisecond)
+	if !st.past.empty() {
+		leaving = ^uint64(0) // for the past
+	}
 	for id := st.win.top; id >= st.win.low && id > 0; id-- {
 		f, ok := st.message(id)
 		if !ok || st.keyed && !f.isKey() {
@@ -120,13 +123,16 @@ func (st *stream) startBefore(now clock.Time, back uint64) (at place) {
 			return at
 		}
 	}
+	if older := st.startInPast(present, back); older.id != 0 {
+		return older
+	}
 	return at
 }
 
 // digestOf returns the id of the digest of the run that an id is in, 0 if it is not held.
 func (st *stream) digestOf(id uint64) uint64 {
-	for x := id - 1; x > 0 && id-x <= maxRun && x >= st.win.low; x-- {
-		if f, ok := consumeFragment(st.win.get(x)); ok && f.isDigest() {
+	for x := id - 1; x > 0 && id-x <= maxRun && x >= st.oldest(); x-- {
+		if f, ok := consumeFragment(st.fragment(x)); ok && f.isDigest() {
 			if uint64(len(f.payload)-SignatureSize)/hashSize >= id-x {
 				return x
 			}
@@ -147,8 +153,8 @@ func (st *stream) onSeek(now clock.Time, p *peer, back uint64) {
 	f := found{back: back}
 	if present, ok := st.presentTime(now); ok {
 		f.start = st.startBefore(now, back)
-		f.oldest.id = st.win.low
-		for id := st.win.low; id <= st.win.top; id++ {
+		f.oldest.id = st.oldest()
+		for id := f.oldest.id; id <= st.newest(); id++ {
 			if m, ok := st.message(id); ok {
 				f.oldest.age = ago(present, m.mediaTime())
 				break
@@ -219,7 +225,7 @@ func (st *stream) serveRecall(now clock.Time, r *recaller) {
 	done := 0
 	rate := max(recallTimes*st.meter.rate, minRecallRate)
 	for _, id := range r.queue {
-		msg := st.win.get(id)
+		msg := st.fragment(id)
 		if msg == nil {
 			gone = append(gone, id)
 			done++
@@ -248,10 +254,7 @@ func (st *stream) serveRecall(now clock.Time, r *recaller) {
 		return
 	}
 	st.stats.PullsUnserved += uint64(len(gone))
-	oldest := uint64(0)
-	if !st.win.empty() {
-		oldest = st.win.low
-	}
+	oldest := st.oldest()
 	inBitmaps(sortedIDs(gone), func(first uint64, bitmap []byte) {
 		st.s.scratch = appendGone(st.s.scratch[:0], oldest, first, bitmap)
 		st.control(now, r.p, st.s.scratch)

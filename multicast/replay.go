@@ -15,7 +15,7 @@ func (p *Subscription) request(now clock.Time) {
 	st, r := p.st, p.behind
 	stuck := false
 	for id := p.cursor; id < p.cursor+rewindAhead && id <= st.frontier; id++ {
-		if st.win.has(id) || st.pending(id) {
+		if st.held(id) || st.pending(id) {
 			continue
 		}
 		s := r.claim(id)
@@ -33,6 +33,10 @@ func (p *Subscription) request(now clock.Time) {
 			continue
 		}
 		h, any := r.chooseHolder(now, st, s)
+		if !any && s.refused != 0 {
+			s.lost = true // whoever could have it does not
+			continue
+		}
 		if h == nil {
 			stuck = stuck || !any
 			if any || id == p.cursor {
@@ -63,7 +67,7 @@ func (p *Subscription) request(now clock.Time) {
 
 // needs reports whether a fragment has to be had of the past.
 func (p *Subscription) needs(id uint64) bool {
-	if p.st.win.has(id) || p.st.pending(id) || id > p.st.frontier {
+	if p.st.held(id) || p.st.pending(id) || id > p.st.frontier {
 		return false
 	}
 	s := p.behind.slotOf(id)
@@ -76,7 +80,7 @@ func (r *rewind) chooseHolder(now clock.Time, st *stream, s *slot) (best *holder
 	var bestCost time.Duration
 	source := true
 	for _, h := range r.holders {
-		if h.oldest == 0 || h.oldest > s.id || h.p.ctrlOut == 0 || h.p.ctrlIn == 0 {
+		if h.oldest == 0 || h.oldest > s.id || s.refused&h.bit != 0 || h.p.ctrlOut == 0 || h.p.ctrlIn == 0 {
 			continue
 		}
 		publishes := h.p.routes[0].depth == 0
@@ -117,11 +121,11 @@ func (p *Subscription) findHolders(now clock.Time) {
 			next = min(next, h.oldest+st.meter.perSecond) // it goes on letting go of what is old
 		}
 	}
-	if own := st.startBefore(now, maxBack); st.win.low > p.cursor && own.id != 0 {
+	if own := st.startBefore(now, maxBack); st.oldest() > p.cursor && own.id != 0 {
 		next = min(next, own.id)
 	}
-	for id := p.cursor + 1; id < next && st.win.low <= p.cursor; id++ {
-		if st.win.has(id) || st.pending(id) {
+	for id := p.cursor + 1; id < next && st.oldest() <= p.cursor; id++ {
+		if st.held(id) || st.pending(id) {
 			next = id
 		}
 	}
@@ -141,7 +145,7 @@ func (p *Subscription) findHolders(now clock.Time) {
 func (st *stream) recalled(now clock.Time, q *peer, f *fragment, msg []byte) (taken bool) {
 	for _, p := range st.subs {
 		r := p.behind
-		if r == nil || st.win.has(f.id) {
+		if r == nil || st.held(f.id) {
 			continue
 		}
 		s := r.slotOf(f.id)
@@ -188,6 +192,9 @@ func (st *stream) onGone(now clock.Time, q *peer, oldest, first uint64, bitmap [
 			if s := r.slotOf(id); s != nil && s.asked == h {
 				h.outstanding--
 				s.asked, s.from = nil, h
+				if oldest != 0 && oldest <= id {
+					s.refused |= h.bit
+				}
 			}
 		})
 		r.at = now
@@ -211,6 +218,7 @@ func (st *stream) dropHolder(now clock.Time, q *peer) {
 				if s.asked == h {
 					s.asked = nil
 				}
+				s.refused &^= h.bit
 				if s.from == h {
 					s.from = nil
 					if !s.good {
@@ -228,16 +236,19 @@ func (st *stream) dropHolder(now clock.Time, q *peer) {
 
 // fragmentAt returns a fragment that was found to be held.
 func (p *Subscription) fragmentAt(id uint64) []byte {
-	if p.behind != nil && !p.st.win.has(id) {
-		return p.behind.slotOf(id).msg
+	if p.behind != nil && !p.st.held(id) {
+		if s := p.behind.slotOf(id); s != nil {
+			return s.msg
+		}
+		return nil // it was on a disk that can't be read any more
 	}
-	return p.st.win.get(id)
+	return p.st.fragment(id)
 }
 
 // look tells what is known of a fragment of the past, given the run that it has to be in.
 func (p *Subscription) look(id uint64, run *runCopy) pieceState {
 	st, r := p.st, p.behind
-	if st.win.has(id) {
+	if st.held(id) {
 		return piecesHeld
 	}
 	if id > st.frontier && st.ended {

@@ -54,6 +54,7 @@ func (c *runCopy) set(id uint64, msg []byte) bool {
 // holder is a member that holds some of the past.
 type holder struct {
 	p           *peer
+	bit         uint16 // in slot.refused
 	oldest      uint64
 	outstanding int
 	ids         []uint64 // to be asked for
@@ -67,9 +68,11 @@ type slot struct {
 	asked *holder // who was asked
 	due   clock.Time
 	tries uint8
-	held  bool
-	good  bool // verified
-	lost  bool // not to be had
+
+	refused uint16 // by which holders: they don't hold it, though they hold what is older
+	held    bool
+	good    bool // verified
+	lost    bool // not to be had
 }
 
 const (
@@ -267,7 +270,7 @@ func (st *stream) onFound(now clock.Time, q *peer, f *found) {
 			if len(r.holders) == 0 {
 				r.knownAt = now
 			}
-			h = &holder{p: q}
+			h = &holder{p: q, bit: r.freeBit()}
 			r.holders = append(r.holders, h)
 		}
 		h.oldest = f.oldest.id
@@ -289,6 +292,15 @@ func better(a, b place, back uint64) bool {
 		return a.id > b.id
 	}
 	return a.id < b.id // ages are those of different moments
+}
+
+// freeBit returns one that no holder has. There are as many as holders at most.
+func (r *rewind) freeBit() uint16 {
+	used := uint16(0)
+	for _, h := range r.holders {
+		used |= h.bit
+	}
+	return ^used & (used + 1)
 }
 
 func (r *rewind) holderOf(q *peer) *holder {

@@ -19,8 +19,10 @@ type StreamStats struct {
 	Newest    uint64 // highest fragment id held
 	Held      int    // fragments in the window
 	HeldBytes int
-	Missing   int // fragments known of and wanted, but not held
-	Neighbors int // neighbors that carry the stream
+	Past      int   // fragments on disk, that have left the window
+	PastBytes int64 // in them
+	Missing   int   // fragments known of and wanted, but not held
+	Neighbors int   // neighbors that carry the stream
 	Slices    [numSlices]SliceStats
 }
 
@@ -53,6 +55,9 @@ type StreamCounts struct {
 	SlicesRefused   uint64 // requests for a slice that this node turned down
 	Recalled        uint64 // fragments of the past that were asked for, to play it again
 	RecalledByPeers uint64 // that were sent to neighbors for that
+	PastFull        uint64 // times that the disk of the past had no room to grow, so that the oldest went
+	PastDropped     uint64 // fragments that it had no room for at all
+	PastFailed      uint64 // times that it could not be read or written, and was given up
 	ParentsReplaced uint64 // parents given up because they went away
 	ParentsSilent   uint64 // of these, those that owed fragments for too long
 	ParentsMoved    uint64 // parents left for another from which it comes sooner
@@ -84,6 +89,9 @@ func (c *StreamCounts) add(o *StreamCounts, times uint64) {
 	c.SlicesRefused += times * o.SlicesRefused
 	c.Recalled += times * o.Recalled
 	c.RecalledByPeers += times * o.RecalledByPeers
+	c.PastFull += times * o.PastFull
+	c.PastDropped += times * o.PastDropped
+	c.PastFailed += times * o.PastFailed
 	c.ParentsReplaced += times * o.ParentsReplaced
 	c.ParentsSilent += times * o.ParentsSilent
 	c.ParentsMoved += times * o.ParentsMoved
@@ -140,6 +148,9 @@ func (s *Service) Streams() []StreamStats {
 func (st *stream) snapshot() StreamStats {
 	v := StreamStats{Name: st.desc.name, Key: st.desc.key, Signed: st.signed(), StreamCounts: st.stats}
 	v.Held, v.HeldBytes, v.Missing = st.win.count, st.win.bytes, len(st.missing)
+	if st.past != nil {
+		v.Past, v.PastBytes = st.past.count, st.past.bytes
+	}
 	if !st.win.empty() {
 		v.Newest = st.win.top
 	}

@@ -35,6 +35,7 @@ type stream struct {
 	meter    meter
 	classed  bool     // the publisher gives messages classes
 	recalls  *recalls // nil: nobody plays the past from here
+	past     *past    // nil: all that is kept is in the window
 
 	fetching
 	verifying
@@ -161,6 +162,7 @@ func (st *stream) review(now clock.Time) {
 func (st *stream) activate(now clock.Time) {
 	st.active = true
 	st.win = newWindow(st.s.cfg.MaxWindowFragments)
+	st.openPast()
 	st.lastSign, st.lastNew = now, now
 	for i := range st.slices {
 		st.slices[i].route.depth = depthUnfed
@@ -196,6 +198,7 @@ func (st *stream) deactivate(now clock.Time) {
 		}
 	}
 	st.recalls = nil
+	st.closePast()
 	st.fetching = fetching{repairAt: clock.Never}
 	st.verifying = verifying{ending: st.ending}
 	st.growing = growing{handAt: clock.Never}
@@ -344,6 +347,9 @@ func (st *stream) tellEnd(now clock.Time, p *peer) {
 
 // keep is how long fragments stay in the window.
 func (st *stream) keep() time.Duration {
+	if st.past != nil {
+		return st.desc.window + st.margin()
+	}
 	return max(st.desc.window+st.margin(), st.s.cfg.KeepWindow)
 }
 
@@ -431,6 +437,7 @@ func (st *stream) tick(now clock.Time) {
 	st.meter.update(now)
 	keep := st.keep()
 	st.win.evict(now.Add(-keep), st.s.cfg.MaxWindowBytes)
+	st.keepPast(now)
 	if st.key != 0 && !st.win.has(st.key) {
 		st.key = 0
 	}

@@ -86,6 +86,9 @@ func (p *Subscription) NextFrame() (Frame, bool) {
 		}
 		msg := p.fragmentAt(p.cursor)
 		f, ok := consumeFragment(msg)
+		if !ok && p.behind != nil {
+			return Frame{}, false // the disk can't be read any more: others are asked
+		}
 		if !ok {
 			panic("BUG: the multicast window holds what is no fragment")
 		}
@@ -118,7 +121,9 @@ func (p *Subscription) NextFrame() (Frame, bool) {
 			p.cursor = end + 1
 			continue
 		}
-		if f, ok = consumeFragment(p.fragmentAt(p.cursor)); !ok {
+		if f, ok = consumeFragment(p.fragmentAt(p.cursor)); !ok && p.behind != nil {
+			return Frame{}, false
+		} else if !ok {
 			panic("BUG: a multicast fragment is gone that was there")
 		}
 		fr, ok := p.assemble(&f, end)

@@ -41,6 +41,8 @@ type window struct {
 	low, top uint64 // the lowest and highest id held; low > top if none is
 	count    int
 	bytes    int
+
+	past *past // where goes what leaves the window; nil: nowhere
 }
 
 // arrival says when the records before end, and after the arrival before, came.
@@ -236,6 +238,9 @@ func (w *window) evict(before clock.Time, maxBytes int) {
 		n := w.sizeAt(w.head)
 		id := w.idAt(w.head)
 		if w.has(id) && w.index[id%uint64(len(w.index))] == uint32(w.head)+1 {
+			if w.past != nil {
+				w.past.add(before, id, w.get(id))
+			}
 			w.forget(id)
 		}
 		w.bytes -= n

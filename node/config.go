@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"rtmfp/node/keepdir"
 	"rtmfp/node/origin"
 	"rtmfp/node/store"
 	"rtmfp/transport/crypto"
@@ -39,12 +40,16 @@ type Config struct {
 	// only those that it plays itself.
 	RelayAll bool
 
-	// KeepWindow is how long the node keeps what it carries of a stream, in memory, for
+	// KeepWindow is how long the node keeps what it carries of a stream for
 	// members that want to see the past (Playback.Seek), and KeepBytes how much of
-	// each stream at most, 64 MiB by default and 2 GiB at most. Default: for as long as the publisher wants
-	// it, 8 s, and 2 s more.
+	// each stream at most: in memory 64 MiB by default and 2 GiB at most, in KeepDir 8 and 48 GiB.
+	// Default: for as long as the publisher wants it, 8 s, and 2 s more.
 	KeepWindow time.Duration
-	KeepBytes  int
+	KeepBytes  int64
+
+	// KeepDir is a folder in which the past is kept, of as many streams as it is for, rather than in memory.
+	// The caller closes it after the node. Default: none.
+	KeepDir *keepdir.Dir
 
 	// UploadLimit bounds what the node sends, in bytes per second of UDP payload,
 	// over all groups. It relays no more streams than fit, and objects, files

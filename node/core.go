@@ -13,6 +13,7 @@ import (
 	"rtmfp/internal/clock"
 	"rtmfp/internal/element"
 	"rtmfp/internal/rare"
+	"rtmfp/multicast"
 	"rtmfp/replication"
 	"rtmfp/transport"
 	"rtmfp/transport/crypto"
@@ -31,9 +32,11 @@ type CoreConfig struct {
 	// first, objects as far as that leaves room.
 	UploadLimit, DownloadLimit int
 
-	// KeepWindow and KeepBytes are those of Config.
+	// KeepWindow and KeepBytes are those of Config, and OpenPast gives streams their room in KeepDir,
+	// if it is not nil: multicast.Config.OpenPast.
 	KeepWindow time.Duration
-	KeepBytes  int
+	KeepBytes  int64
+	OpenPast   func(stream string) multicast.Disk
 
 	// LoopbackMTU is that of transport.Config.
 	LoopbackMTU int

@@ -39,7 +39,7 @@ type GroupCore struct {
 const guestsWatch = 256
 
 const (
-	maxKeepBytes  = 2<<30 - 1 // of one stream, which fits an int anywhere
+	maxKeepBytes  = 2<<30 - 1 // of one stream in memory, which fits an int anywhere
 	fragmentBytes = 512       // of a fragment at least, on average, where more than usual is kept
 )
 
@@ -56,8 +56,10 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		Wish:          func() []byte { return g.streams.Wish() },
 		Rare:          c.cfg.Rare,
 	}, g.links(flowGroup))
-	keepBytes := min(c.cfg.KeepBytes, maxKeepBytes) // 0: the default
-	keepFragments := 0
+	keepBytes, keepFragments := int(min(c.cfg.KeepBytes, maxKeepBytes)), 0 // 0: the default
+	if c.cfg.OpenPast != nil {
+		keepBytes = 0 // that is what is on disk
+	}
 	if keepBytes > 64<<20 {
 		keepFragments = keepBytes / fragmentBytes
 	}
@@ -80,6 +82,8 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 
 		MaxWindowBytes:     keepBytes,
 		MaxWindowFragments: keepFragments,
+		OpenPast:           c.cfg.OpenPast,
+		MaxPastBytes:       c.cfg.KeepBytes,
 
 		UploadLimit: c.cfg.UploadLimit,
 		Rare:        c.cfg.Rare,

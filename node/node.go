@@ -11,6 +11,8 @@ import (
 
 	"rtmfp/group"
 	"rtmfp/internal/clock"
+	"rtmfp/multicast"
+	"rtmfp/node/keepdir"
 	"rtmfp/node/origin"
 	"rtmfp/transport/crypto"
 	"rtmfp/transport/driver"
@@ -80,6 +82,15 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	var openPast func(stream string) multicast.Disk
+	if cfg.KeepDir != nil {
+		openPast = func(stream string) multicast.Disk {
+			if f := cfg.KeepDir.Create(stream); f != nil {
+				return f
+			}
+			return nil
+		}
+	}
 	core, err := NewCore(CoreConfig{
 		Identity:      cfg.Identity,
 		Rand:          rand.Reader,
@@ -91,6 +102,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		LoopbackMTU:   loopbackMTU,
 		KeepWindow:    cfg.KeepWindow,
 		KeepBytes:     cfg.KeepBytes,
+		OpenPast:      openPast,
 	})
 	if err != nil {
 		return nil, err
@@ -216,7 +228,15 @@ func (n *Node) readStats() Stats {
 		DatagramsFailed: u.WriteErrors + u.WriteFull,
 		Refused:         n.core.Counters(),
 		LAN:             n.core.LANStats(),
+		Kept:            n.keptStats(),
 	}
+}
+
+func (n *Node) keptStats() keepdir.Stats {
+	if n.cfg.KeepDir == nil {
+		return keepdir.Stats{}
+	}
+	return n.cfg.KeepDir.Stats()
 }
 
 // Close leaves all groups, closes all sessions, and stops the node. It takes

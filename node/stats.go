@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rtmfp/group/lan"
+	"rtmfp/node/keepdir"
 )
 
 // Slices is the number of slices, and so of trees, of a stream.
@@ -21,7 +22,8 @@ type Stats struct {
 	BytesOut        uint64 // UDP payload sent
 	DatagramsFailed uint64 // datagrams that the kernel refused to send
 	Refused         Counters
-	LAN             lan.Stats // announcements on local networks
+	LAN             lan.Stats     // announcements on local networks
+	Kept            keepdir.Stats // in Config.KeepDir
 }
 
 // GroupStats is a snapshot of a group's figures at this node.

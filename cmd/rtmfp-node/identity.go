@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"rtmfp/node"
+	"rtmfp/node/filelock"
 )
 
 // identityNone asks for a fresh identity that is kept nowhere.
@@ -69,7 +70,7 @@ func lockIdentity(path string) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	taken, err := tryLock(f)
+	taken, err := filelock.Try(f)
 	if err == nil && !taken {
 		err = errIdentityInUse
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rtmfp/node"
+	"rtmfp/node/keepdir"
 )
 
 // runCmd runs a node that relays what its groups carry and introduces others.
@@ -17,7 +18,9 @@ type runCmd struct {
 	Bootstrap  []bootURL     `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin." placeholder:"URL"`
 	Revoke     []revocation  `sep:"none" help:"Revocation that \"group revoke\" has printed, or @FILE that holds some, to hold members to. May be repeated." placeholder:"TEXT"`
 	KeepWindow time.Duration `name:"keep-window" help:"How long to keep what streams carry, in memory, for viewers that go back (play --back). Default: as long as the publisher says, 8 s and 2 s more." placeholder:"D"`
-	KeepBytes  byteSize      `name:"keep-bytes" help:"Most of each stream to keep so, such as 500M. Default: 64M; at most 2G." placeholder:"SIZE"`
+	KeepBytes  byteSize      `name:"keep-bytes" help:"Most of each stream to keep so, such as 500M. Default: 64M; at most 2G. With --keep-dir 8G; at most 48G." placeholder:"SIZE"`
+	KeepDir    string        `name:"keep-dir" help:"Folder in which to keep it rather than in memory, for hours. Made if it is not there. What a process has left in it, the next one removes." placeholder:"DIR"`
+	KeepMost   int           `name:"keep-streams" help:"Most streams to keep in --keep-dir at once; others are kept in memory. So the folder takes this times --keep-bytes at most. Default: 4." placeholder:"N"`
 	nodeFlags
 	fileFlags
 	webFlags
@@ -34,6 +37,7 @@ Examples:
     rtmfp-node run --listen 127.0.0.1:1935 --group "$SPEC" --identity none
     rtmfp-node run --listen :2000 --group "$SPEC" --bootstrap rtmfp://seed.example.org
     rtmfp-node run --group "$SPEC" --keep-window 10m --keep-bytes 500M
+    rtmfp-node run --group "$SPEC" --keep-window 12h --keep-bytes 12G --keep-dir /srv/past
     rtmfp-node run --group "$SPEC" --store /srv/files --quota 200G --http 127.0.0.1:8080
 `
 }
@@ -48,8 +52,18 @@ func (c *runCmd) Validate() error {
 		return errors.New("--keep-window can't be negative")
 	case c.KeepBytes > 0 && c.KeepWindow == 0:
 		return errors.New("--keep-bytes needs --keep-window")
-	case c.KeepBytes > 2<<30:
-		return errors.New("--keep-bytes is 2G at most")
+	case c.KeepWindow > 7*24*time.Hour:
+		return errors.New("--keep-window is a week at most, 168h")
+	case c.KeepDir != "" && c.KeepWindow == 0:
+		return errors.New("--keep-dir needs --keep-window")
+	case c.KeepMost != 0 && c.KeepDir == "":
+		return errors.New("--keep-streams needs --keep-dir")
+	case c.KeepMost < 0:
+		return errors.New("--keep-streams is at least 1")
+	case c.KeepDir == "" && c.KeepBytes > 2<<30:
+		return errors.New("--keep-bytes is 2G at most; with --keep-dir 48G")
+	case c.KeepBytes > 48<<30:
+		return errors.New("--keep-bytes is 48G at most")
 	}
 	if !c.keepsFiles() {
 		if c.Quota > 0 {
@@ -68,6 +82,18 @@ func (c *runCmd) Validate() error {
 // keepsFiles reports whether the node has a store.
 func (c *runCmd) keepsFiles() bool { return c.Store != "" || c.HTTP != "" }
 
+// openKeepDir opens the folder of the past.
+func (c *runCmd) openKeepDir(e *env) (*keepdir.Dir, error) {
+	d, err := keepdir.Open(c.KeepDir, keepdir.Options{Streams: c.KeepMost, Logger: c.logger(e, slog.LevelInfo)})
+	switch {
+	case errors.Is(err, keepdir.ErrLocked):
+		return nil, failf(exitBusy, "--keep-dir %s: another process keeps streams there; name another folder", c.KeepDir)
+	case err != nil:
+		return nil, failf(exitFailure, "--keep-dir %s: %w; name a folder that can be written to", c.KeepDir, err)
+	}
+	return d, nil
+}
+
 // Run runs the node until ctx ends.
 func (c *runCmd) Run(ctx context.Context, e *env) error {
 	c.bootstrap = c.Bootstrap
@@ -75,7 +101,15 @@ func (c *runCmd) Run(ctx context.Context, e *env) error {
 	// fails says why in one line.
 	level := new(slog.LevelVar)
 	level.Set(slog.LevelError)
-	cfg := node.Config{Listen: c.Listen, Introduce: true, RelayAll: true, KeepWindow: c.KeepWindow, KeepBytes: int(min(c.KeepBytes, 2<<30-1))}
+	cfg := node.Config{Listen: c.Listen, Introduce: true, RelayAll: true, KeepWindow: c.KeepWindow, KeepBytes: int64(c.KeepBytes)}
+	if c.KeepDir != "" {
+		d, err := c.openKeepDir(e)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		cfg.KeepDir = d
+	}
 	if c.keepsFiles() {
 		s, err := c.open()
 		if err != nil {

@@ -1,4 +1,4 @@
-package main
+package filelock
 
 import (
 	"os"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// tryLock takes an exclusive lock on an open file without waiting. The kernel
+// Try takes an exclusive lock on an open file without waiting. The kernel
 // gives it back when the file is closed or the process ends, however it ends.
-func tryLock(f *os.File) (taken bool, err error) {
+func Try(f *os.File) (taken bool, err error) {
 	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
 		0, 1, 0, new(windows.Overlapped))
 	if err == windows.ERROR_LOCK_VIOLATION {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package filelock
 
 import (
 	"os"
@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock takes an exclusive lock on an open file without waiting. The kernel
+// Try takes an exclusive lock on an open file without waiting. The kernel
 // gives it back when the file is closed or the process ends, however it ends.
-func tryLock(f *os.File) (taken bool, err error) {
+func Try(f *os.File) (taken bool, err error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == unix.EWOULDBLOCK {
 		return false, nil
