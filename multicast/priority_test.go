@@ -13,21 +13,32 @@ import (
 // without, and five that are plain.
 var testClasses = [9]Class{First, Plain, Spare, Plain, Spare, Plain, Spare, Plain, Plain}
 
-// shareByClass lets a viewer watch a publisher that may send only a share of its stream,
-// and returns what of each class came.
-func shareByClass(t *testing.T, pieces int, room float64, blind bool) (share [3]float64) {
+// shareByClass lets a viewer watch a publisher that may send only a share of its stream, or
+// with such a relay between them, and returns what of each class came.
+func shareByClass(t *testing.T, pieces int, room float64, blind, relayed bool) (share [3]float64) {
 	w := newNetwork(t, 11)
 	w.latency = func(a, b *testNode) time.Duration { return 10 * time.Millisecond }
 	const every = 10 * time.Millisecond
 	size := 930 * pieces
 	limit := int(room * float64(size) * float64(time.Second/every))
-	pub, n := w.add(Config{UploadLimit: limit}, true), w.add(Config{}, true)
+	first := limit
+	if relayed {
+		first = 0
+	}
+	pub, n := w.add(Config{UploadLimit: first}, true), w.add(Config{}, true)
 	p, err := pub.svc.Publish(w.now, "cam", StreamConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.play("cam")
-	w.link(pub, n)
+	if relayed {
+		relay := w.add(Config{UploadLimit: limit}, true)
+		relay.play("cam")
+		w.link(pub, relay)
+		w.link(relay, n)
+	} else {
+		w.link(pub, n)
+	}
 	var total, came [3]float64
 	written := 0
 	var next func()
@@ -66,13 +77,24 @@ func shareByClass(t *testing.T, pieces int, room float64, blind bool) (share [3]
 func TestClasses(t *testing.T) {
 	for _, pieces := range []int{1, 4} {
 		for _, room := range []float64{0.9, 0.7, 0.5} {
-			share := shareByClass(t, pieces, room, false)
-			blind := shareByClass(t, pieces, room, true)
+			share := shareByClass(t, pieces, room, false, false)
+			blind := shareByClass(t, pieces, room, true, false)
 			t.Logf("%d pieces, room for %.1f: plain %.2f, first %.2f, spare %.2f; without classes %.2f, %.2f, %.2f",
 				pieces, room, share[Plain], share[First], share[Spare], blind[Plain], blind[First], blind[Spare])
 			if share[First] < 0.99 || share[Plain] < share[Spare]+0.1 || share[Plain] < blind[Plain]+0.04 || share[First] < blind[First]+0.04 {
 				t.Errorf("%d pieces, room for %.1f: plain %.2f, first %.2f, spare %.2f", pieces, room, share[Plain], share[First], share[Spare])
 			}
+		}
+	}
+}
+
+// So it is where a relay has too little room for a viewer that has nobody else.
+func TestClassesBehindRelay(t *testing.T) {
+	for _, room := range []float64{0.9, 0.7} {
+		share := shareByClass(t, 4, room, false, true)
+		t.Logf("a relay with room for %.1f: plain %.2f, first %.2f, spare %.2f", room, share[Plain], share[First], share[Spare])
+		if share[First] < 0.98 || share[Plain] < 0.95 || share[Spare] > share[Plain]-0.1 {
+			t.Errorf("a relay with room for %.1f: plain %.2f, first %.2f, spare %.2f", room, share[Plain], share[First], share[Spare])
 		}
 	}
 }
