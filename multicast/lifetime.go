@@ -26,7 +26,7 @@ const (
 	leastLeft    = 50 * time.Millisecond // of a lifetime, however long the way was
 )
 
-// lifeShare is how many quarters of what is left a fragment of a class may wait to be sent.
+// lifeShare is how many quarters of what is left a fragment of a class may wait in the transport.
 var lifeShare = [...]time.Duration{Plain: 2, First: 4, Spare: 1}
 
 // lifeCode returns the bits for a lifetime: the next one up, or none if that is longer than any.
@@ -111,19 +111,24 @@ func (st *stream) left(life time.Duration, id uint64) time.Duration {
 // it is worth anything.
 func (st *stream) sendLife(msg []byte, class Class) time.Duration {
 	d := st.life(class)
+	life := st.leftOf(msg)
+	if st.classed { // so that what is first does not wait behind what is not until it is stale
+		life = life / 4 * lifeShare[class]
+	}
+	return min(d, life)
+}
+
+// leftOf is what is left of a fragment's lifetime, maxWindow if it has none.
+func (st *stream) leftOf(msg []byte) time.Duration {
 	if !st.mortal {
-		return d
+		return maxWindow
 	}
 	if f, ok := consumeFragment(msg); ok {
 		if life, _ := st.lifeOf(&f); life > 0 {
-			life = st.left(life, f.id)
-			if st.classed { // so that what is first does not wait behind what is not until it is stale
-				life = life * lifeShare[class] / 4
-			}
-			d = min(d, life)
+			return st.left(life, f.id)
 		}
 	}
-	return d
+	return maxWindow
 }
 
 // patience is how long a fragment that is missing is waited for and asked for. What a

@@ -16,6 +16,7 @@ import (
 type owing struct {
 	owed   [3][]debt  // by class
 	begun  uint64     // the last piece of a spare message that was sent: the rest follows
+	keys   [2]uint64  // the latest key frame, and the one before it
 	owedAt clock.Time // when there may be room for the next; Never: nothing is owed
 }
 
@@ -43,7 +44,7 @@ func (st *stream) owe(now clock.Time, p *peer, id uint64, msg []byte, class Clas
 		st.stats.PushesDropped++
 		return
 	}
-	wait := st.sendLife(msg, class)
+	wait := min(st.life(class), st.leftOf(msg))
 	if class != First {
 		wait = min(wait, owedRest)
 	}
@@ -99,6 +100,13 @@ func (st *stream) pay(now clock.Time) {
 			}
 			if late || msg == nil {
 				st.stats.PushesDropped++
+				if class == Plain {
+					d.p.lacks = max(d.p.lacks, d.id)
+				}
+				continue
+			}
+			if class == Plain && st.useless(d.p, d.id) {
+				st.stats.PushesDropped++
 				continue
 			}
 			if d.p.mediaOut == 0 || d.p.have.has(d.id) {
@@ -130,6 +138,16 @@ func (st *stream) pay(now clock.Time) {
 			st.owed[class] = nil
 		}
 	}
+}
+
+// useless reports whether a neighbor can do without a plain fragment: pictures need those before them,
+// back to a key frame, and one of these was given up for it.
+func (st *stream) useless(p *peer, id uint64) bool {
+	key := st.keys[0]
+	if id < key {
+		key = st.keys[1]
+	}
+	return key != 0 && p.lacks > key && p.lacks < id
 }
 
 // isBegun reports whether a piece of a spare message is not the first, and follows one that was sent.

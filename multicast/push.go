@@ -18,6 +18,9 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 	if class == Spare && st.isBegun(msg, id) {
 		st.begun, class = id, Plain // what was begun is brought to its end
 	}
+	if f.isKey() && id > st.keys[0] {
+		st.keys[0], st.keys[1] = id, st.keys[0]
+	}
 	if st.fed&bit == 0 && !digest {
 		return
 	}
@@ -31,6 +34,10 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 		}
 		if p == from || p.have.has(id) {
 			continue
+		}
+		class := class
+		if class == Plain && st.useless(p, id) {
+			class = Spare
 		}
 		if st.before(class) || class == Spare && !f.start && st.s.cfg.UploadLimit > 0 {
 			st.owe(now, p, id, msg, class)

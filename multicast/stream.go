@@ -99,6 +99,7 @@ type peer struct {
 	pulls       []uint64   // chosen for it, to be sent together
 	turns       *turns     // where slices begin and end; nil: there were no such yet
 	leaveAt     clock.Time
+	lacks       uint64 // the latest plain fragment that was given up for it
 	allowance   allowance
 }
 

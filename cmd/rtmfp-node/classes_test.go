@@ -22,6 +22,7 @@ type narrowed struct {
 	sound, key, reference, spare float64       // of the units that were published
 	behind                       time.Duration // the largest delay of a message
 	p50, p99                     time.Duration // of the delays
+	decodable                    float64       // of the reference pictures, those of which all before are whole, back to a key frame
 }
 
 // narrowing says how a stream is published.
@@ -32,7 +33,7 @@ type narrowing struct {
 }
 
 func (n narrowed) String() string {
-	return fmt.Sprintf("sound %.3f, key %.3f, reference %.3f, spare %.3f, up to %v late", n.sound, n.key, n.reference, n.spare, n.behind.Round(time.Millisecond))
+	return fmt.Sprintf("sound %.3f, key %.3f, reference %.3f (%.3f with all before), spare %.3f, up to %v late", n.sound, n.key, n.reference, n.decodable, n.spare, n.behind.Round(time.Millisecond))
 }
 
 // unit is a picture or some sound, as one PES packet holds it.
@@ -148,6 +149,7 @@ func (o narrowing) watch(t *testing.T) narrowed {
 		})
 	}
 	var total, whole [4]float64
+	chain, decodable := true, 0.0 // from a key frame on
 	for _, u := range all {
 		total[u.kind]++
 		ok := true
@@ -157,10 +159,19 @@ func (o narrowing) watch(t *testing.T) narrowed {
 		if ok {
 			whole[u.kind]++
 		}
+		switch u.kind {
+		case 1 + int(mpegts.First):
+			chain = ok
+		case 1 + int(mpegts.Plain):
+			if chain = chain && ok; chain {
+				decodable++
+			}
+		}
 	}
 	share := func(kind int) float64 { return whole[kind] / total[kind] }
 	res.sound, res.key = share(0), share(1+int(mpegts.First))
 	res.reference, res.spare = share(1+int(mpegts.Plain)), share(1+int(mpegts.Spare))
+	res.decodable = decodable / total[1+int(mpegts.Plain)]
 	slices.Sort(delays)
 	res.behind, res.p50, res.p99 = delays[len(delays)-1], delays[len(delays)/2], delays[len(delays)*99/100]
 	return res
@@ -173,7 +184,7 @@ func TestClassesWhereRoomIsScarce(t *testing.T) {
 		got, blind := narrowing{limit: part, classes: true}.watch(t), narrowing{limit: part}.watch(t)
 		t.Logf("room for %.1f: %v", part, got)
 		t.Logf("   no classes: %v", blind)
-		if got.sound < 0.97 || got.key < 0.85 || got.reference < blind.reference {
+		if got.sound < 0.97 || got.key < 0.85 || got.reference < blind.reference || got.decodable < got.reference*3/4 || got.decodable < blind.decodable {
 			t.Errorf("room for %.1f: %v; without classes %v", part, got, blind)
 		}
 		if part >= 0.9 && got.reference < 0.95 || part > 1 && got.spare < 0.98 {
