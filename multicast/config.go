@@ -67,6 +67,9 @@ type Config struct {
 	// what the publisher asks for.
 	KeepWindow time.Duration
 
+	// Archive finds members that keep more of a stream than neighbors do. nil: only neighbors are asked.
+	Archive Archive
+
 	// OpenPast gives a stream that is carried a Disk, to keep on it what leaves the window while KeepWindow
 	// lasts; then the window in memory is as long as the publisher asks. nil, or if it returns nil: the window in
 	// memory is kept for KeepWindow.

@@ -3,6 +3,7 @@ package multicast
 import (
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -302,6 +303,44 @@ func (p *past) leaving() uint64 {
 		return 0
 	}
 	return p.extents[0].top
+}
+
+// Archive finds members that keep much of a stream.
+type Archive interface {
+	// Find looks for members that keep the past of a stream, and asks for links with
+	// them. Service.FoundNobody tells if there are none.
+	Find(now clock.Time, key Key)
+}
+
+// archived reports whether members may be found that keep what is so many milliseconds old, and not
+// everybody does.
+func (st *stream) archived(back uint64) bool {
+	return st.s.cfg.Archive != nil && back > uint64((st.desc.window+defaultRelayMargin).Milliseconds())
+}
+
+// FoundNobody tells that no members were found that keep the past of a stream, and are not neighbors.
+func (s *Service) FoundNobody(now clock.Time, key Key) {
+	st := s.byKey[key]
+	if st == nil {
+		return
+	}
+	for _, p := range st.subs {
+		if r := p.behind; r != nil && r.seeking && r.until != 0 {
+			r.until = now
+			p.rewindSoon(now)
+		}
+	}
+}
+
+// Kept tells how much of each stream is kept here, of which more is kept than it asks of all members.
+func (s *Service) Kept(now clock.Time, each func(key Key, back time.Duration)) {
+	for _, st := range s.streams {
+		if st.active && !st.ended && s.cfg.KeepWindow > st.desc.window+st.margin() {
+			if present, ok := st.presentTime(now); ok {
+				each(st.desc.key, time.Duration(min(st.reach(present).age, maxBack))*time.Millisecond)
+			}
+		}
+	}
 }
 
 // openPast gives the stream a disk for what leaves its window, if it is to have one.

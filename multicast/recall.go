@@ -142,6 +142,18 @@ func (st *stream) digestOf(id uint64) uint64 {
 	return 0
 }
 
+// reach returns the oldest fragment that is held, and how old it is.
+func (st *stream) reach(present int64) (at place) {
+	at.id = st.oldest()
+	for id := at.id; id <= st.newest(); id++ {
+		if m, ok := st.message(id); ok {
+			at.age = ago(present, m.mediaTime())
+			break
+		}
+	}
+	return at
+}
+
 // onSeek tells a neighbor where it can begin to play the past.
 func (st *stream) onSeek(now clock.Time, p *peer, back uint64) {
 	r := st.recallerOf(p)
@@ -153,13 +165,7 @@ func (st *stream) onSeek(now clock.Time, p *peer, back uint64) {
 	f := found{back: back}
 	if present, ok := st.presentTime(now); ok {
 		f.start = st.startBefore(now, back)
-		f.oldest.id = st.oldest()
-		for id := f.oldest.id; id <= st.newest(); id++ {
-			if m, ok := st.message(id); ok {
-				f.oldest.age = ago(present, m.mediaTime())
-				break
-			}
-		}
+		f.oldest = st.reach(present)
 	}
 	st.s.scratch = appendFound(st.s.scratch[:0], &f)
 	st.control(now, p, st.s.scratch)
@@ -174,6 +180,9 @@ func (st *stream) onRecall(now clock.Time, p *peer, first uint64, bitmap []byte)
 		return
 	}
 	r.usedAt = now
+	if st.s.cfg.Company != nil {
+		st.s.cfg.Company.Hold(now, p.n.link)
+	}
 	eachID(first, bitmap, func(id uint64) {
 		if len(r.queue) >= recallQueue {
 			st.stats.PullsUnserved++

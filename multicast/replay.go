@@ -54,6 +54,9 @@ func (p *Subscription) request(now clock.Time) {
 			st.s.scratch = appendRecall(st.s.scratch[:0], first, bitmap)
 			st.control(now, h.p, st.s.scratch)
 		})
+		if len(h.ids) > 0 && st.s.cfg.Company != nil {
+			st.s.cfg.Company.Hold(now, h.p.n.link)
+		}
 		st.stats.PullsSent += uint64(len(h.ids))
 		h.ids = h.ids[:0]
 	}
@@ -192,6 +195,7 @@ func (st *stream) onGone(now clock.Time, q *peer, oldest, first uint64, bitmap [
 			if s := r.slotOf(id); s != nil && s.asked == h {
 				h.outstanding--
 				s.asked, s.from = nil, h
+				s.tries-- // each is asked once for what it does not hold
 				if oldest != 0 && oldest <= id {
 					s.refused |= h.bit
 				}
@@ -209,27 +213,10 @@ func (st *stream) dropHolder(now clock.Time, q *peer) {
 		if r == nil {
 			continue
 		}
-		for i, h := range r.holders {
-			if h.p != q {
-				continue
-			}
-			for j := range r.slots {
-				s := &r.slots[j]
-				if s.asked == h {
-					s.asked = nil
-				}
-				s.refused &^= h.bit
-				if s.from == h {
-					s.from = nil
-					if !s.good {
-						s.held = false // who is to blame for it would not be known
-					}
-				}
-			}
-			r.holders = append(r.holders[:i], r.holders[i+1:]...)
+		if h := r.holderOf(q); h != nil {
+			r.drop(h)
 			r.at = now
 			st.wake(now)
-			break
 		}
 	}
 }

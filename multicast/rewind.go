@@ -24,6 +24,7 @@ type rewind struct {
 	best    place      // that has been named
 	tries   int        // times that members were asked for what nobody has told to hold
 	heard   bool       // somebody has answered
+	until   clock.Time // for whom the archive finds; 0: it was not asked
 	knownAt clock.Time // when the first was known to hold anything
 
 	holders []*holder
@@ -85,6 +86,7 @@ const (
 	seekAgain      = 300 * time.Millisecond
 	seekPatience   = 400 * time.Millisecond // for somebody who holds more
 	seekGiveUp     = 5 * time.Second        // if nobody answers
+	seekFarther    = 4 * time.Second        // for members that the archive finds, and links with them
 	maxHolders     = 16
 	rewindDeadEnds = 1 // times that nobody knows where to have it, before it is passed over
 )
@@ -216,6 +218,11 @@ func (p *Subscription) lookFor(now clock.Time) {
 		p.playFrom(now, r.best)
 	case waited < seekPatience || !r.heard && waited < seekGiveUp:
 		// Somebody may hold more.
+	case r.until == 0 && st.archived(r.back):
+		r.until = now.Add(seekFarther)
+		st.s.cfg.Archive.Find(now, st.desc.key)
+	case now < r.until:
+		// Somebody may come who does.
 	case own.id != 0 && better(own, r.best, r.back):
 		p.playFrom(now, own)
 	case r.best.id != 0:
@@ -264,7 +271,7 @@ func (st *stream) onFound(now clock.Time, q *peer, f *found) {
 		}
 		h := r.holderOf(q)
 		if h == nil {
-			if len(r.holders) >= maxHolders {
+			if len(r.holders) >= maxHolders && !r.dropShortest(f.oldest.id) {
 				continue
 			}
 			if len(r.holders) == 0 {
@@ -292,6 +299,39 @@ func better(a, b place, back uint64) bool {
 		return a.id > b.id
 	}
 	return a.id < b.id // ages are those of different moments
+}
+
+// dropShortest makes room for one that holds from an id on, in the place of the one that holds
+// least, if that is less and nothing is awaited of it.
+func (r *rewind) dropShortest(oldest uint64) bool {
+	var least *holder
+	for _, h := range r.holders {
+		if h.outstanding == 0 && (h.oldest == 0 || h.oldest > oldest) && (least == nil || least.oldest != 0 && (h.oldest == 0 || h.oldest > least.oldest)) {
+			least = h
+		}
+	}
+	if least != nil {
+		r.drop(least)
+	}
+	return least != nil
+}
+
+// drop forgets a holder.
+func (r *rewind) drop(h *holder) {
+	for i := range r.slots {
+		s := &r.slots[i]
+		if s.asked == h {
+			s.asked = nil
+		}
+		s.refused &^= h.bit
+		if s.from == h {
+			s.from = nil
+			if !s.good {
+				s.held = false // who is to blame for it would not be known
+			}
+		}
+	}
+	r.holders = without(r.holders, h)
 }
 
 // freeBit returns one that no holder has. There are as many as holders at most.

@@ -24,6 +24,7 @@ type GroupCore struct {
 	records *records.Service     // nil until there is a first request or copy of one
 	objects *replication.Service // nil until there are any, here or at a neighbor
 	finder  *sources.Finder      // of members that have files; nil until there is a file
+	archive *archive             // of members that keep much of a stream
 	greeted []group.LinkID       // the links of neighbors, as the services know them
 
 	results []records.Result // that the owner has not drained: no more than requests of its own
@@ -67,7 +68,12 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 	if c.cfg.Introduce {
 		neighbors = guestsWatch
 	}
+	g.archive = &archive{g: g, at: clock.Never}
+	if c.cfg.KeepWindow > 0 {
+		g.archive.at = now.Add(archiveLook)
+	}
 	g.streams = multicast.New(multicast.Config{
+		Archive:      g.archive,
 		MaxNeighbors: neighbors,
 		Company:      g.group,
 		Rand:         c.seededRand(),
@@ -264,10 +270,11 @@ func (g *GroupCore) advance(now clock.Time) {
 	if g.finder != nil {
 		g.finder.Advance(now)
 	}
+	g.archive.advance(now)
 }
 
 func (g *GroupCore) deadline() clock.Time {
-	d := min(g.group.Deadline(), g.streams.Deadline())
+	d := min(g.group.Deadline(), g.streams.Deadline(), g.archive.at)
 	if g.records != nil {
 		d = min(d, g.records.Deadline())
 	}
@@ -305,7 +312,7 @@ func (g *GroupCore) routeOne(now clock.Time) bool {
 		return false
 	}
 	if r, ok := g.records.NextResult(); ok {
-		if g.finder == nil || !g.finder.Result(now, r) {
+		if !g.archive.result(now, r) && (g.finder == nil || !g.finder.Result(now, r)) {
 			g.results = append(g.results, r)
 		}
 		return true
