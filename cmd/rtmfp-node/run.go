@@ -189,6 +189,10 @@ func (c *runCmd) showStatus(e *env, n *node.Node, groups []*node.Group) {
 		streams += len(s.Streams)
 	}
 	s := n.Stats()
-	e.console.setStatus(fmt.Sprintf("%d neighbors, %d streams, in %s, out %s",
-		neighbors, streams, bytesText(s.BytesIn), bytesText(s.BytesOut)))
+	status := fmt.Sprintf("%d neighbors, %d streams, in %s, out %s",
+		neighbors, streams, bytesText(s.BytesIn), bytesText(s.BytesOut))
+	if c.KeepDir != "" {
+		status += fmt.Sprintf(", %s kept on disk", bytesText(uint64(s.Kept.Bytes)))
+	}
+	e.console.setStatus(status)
 }
