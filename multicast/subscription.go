@@ -51,7 +51,7 @@ type Subscription struct {
 // NextFrame returns the next frame in the order of publication. It returns
 // false when none is ready: the driver asks again after each Advance. A frame
 // is skipped, and counted in Lost of the next one, when it could not be had
-// within the stream's window, or when the caller is so slow that the window
+// within the stream's window, or for as long as it is worth anything, or when the caller is so slow that the window
 // has passed it; then playing resumes at a key frame.
 func (p *Subscription) NextFrame() (Frame, bool) {
 	st := p.st
