@@ -79,7 +79,7 @@ func (st *stream) keepCompany(now clock.Time) {
 		}
 		return !s.cfg.Company.Meet(now, m.peer, 0, keepTime)
 	})
-	if len(s.company.met) >= maxMet || st.pub != nil || !st.busy(now) || s.cfg.UploadLimit > 0 {
+	if len(s.company.met) >= maxMet || st.pub != nil || !st.busy(now) || s.uploadLimit() > 0 {
 		return
 	}
 	for i := range numSlices {

@@ -42,7 +42,7 @@ type Config struct {
 	RelayAll bool
 
 	// UploadLimit bounds the payload that is sent, in bytes per second over all
-	// streams. 0 is no limit.
+	// streams. 0: what the line is found to carry (StreamStats.UploadLimit).
 	UploadLimit int
 
 	// PushLimit is the number of neighbors to which a slice is pushed where

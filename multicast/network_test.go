@@ -65,6 +65,9 @@ type testNode struct {
 	wakeAt clock.Time
 	modern bool
 
+	line     int        // bytes per second that it can send, 0: any number
+	lineFree clock.Time // when all that was sent has left it
+
 	links map[group.LinkID]*testLink
 	order []*testLink
 	flows map[group.FlowID]*testFlow
@@ -94,6 +97,8 @@ type testLink struct {
 	delay     time.Duration
 	up        bool
 	heard     clock.Time // the latest acknowledgement
+	rate      int        // bytes per second that it carries, 0: any number
+	free      clock.Time // when all that was sent has gone
 }
 
 type testFlow struct {
@@ -430,7 +435,20 @@ func (n *testNode) transmit(f *testFlow, msg []byte, deliver func(far *testNode)
 		f.backlog += max(0, len(msg))
 		return
 	}
-	at := w.now.Add(l.delay)
+	at := w.now
+	if n.line > 0 {
+		n.lineFree = max(n.lineFree, at).Add(time.Duration(len(msg)) * time.Second / time.Duration(n.line))
+		at = n.lineFree
+		f.backlog += len(msg)
+		w.at(at, func() { f.backlog -= len(msg) })
+	}
+	if l.rate > 0 {
+		l.free = max(l.free, at).Add(time.Duration(len(msg)) * time.Second / time.Duration(l.rate))
+		at = l.free
+		f.backlog += len(msg)
+		w.at(at, func() { f.backlog -= len(msg) })
+	}
+	at = at.Add(l.delay)
 	if w.jitter > 0 {
 		at = at.Add(time.Duration(w.rng.Int64N(int64(w.jitter))))
 	}

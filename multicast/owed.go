@@ -76,15 +76,18 @@ func (st *stream) owePull(now clock.Time, p *peer, id uint64, msg []byte, class 
 
 // payAgain plans when there will be room for what is owed of a class.
 func (st *stream) payAgain(now clock.Time, class Class) {
-	limit := uint64(st.s.cfg.UploadLimit)
-	st.owedAt = now.Add(max(st.s.upload.hasIn(now, limit, pushRoom[class]), time.Millisecond))
+	wait := time.Millisecond
+	if limit := st.s.uploadLimit(); limit > 0 { // it may be found not to matter any more
+		wait = max(wait, st.s.upload.hasIn(now, limit, pushRoom[class]))
+	}
+	st.owedAt = now.Add(wait)
 	st.wake(st.owedAt)
 }
 
 // pay sends what is owed as far as there is room.
 func (st *stream) pay(now clock.Time) {
 	st.owedAt = clock.Never
-	limit := uint64(st.s.cfg.UploadLimit)
+	limit := st.s.uploadLimit()
 	for _, class := range [...]Class{First, Plain, Spare} {
 		o := st.owed[class]
 		n := 0
@@ -112,7 +115,7 @@ func (st *stream) pay(now clock.Time) {
 			if d.p.mediaOut == 0 || d.p.have.has(d.id) {
 				continue
 			}
-			if !st.s.upload.has(now, limit, room) {
+			if limit > 0 && !st.s.upload.has(now, limit, room) {
 				break
 			}
 			if class == Spare {

@@ -71,7 +71,7 @@ func (f *fragment) hasClass() bool {
 // message may have been there long ago. What was got from the window before is not valid
 // any more.
 func (st *stream) classOfHeld(id uint64) Class {
-	if st.s.cfg.UploadLimit == 0 {
+	if st.s.uploadLimit() == 0 {
 		return Plain // it does not matter
 	}
 	f, ok := consumeFragment(st.win.get(id))

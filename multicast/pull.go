@@ -260,7 +260,7 @@ func (st *stream) serve(now clock.Time, p *peer, id uint64) {
 	}
 	again := p.have.has(id)
 	if !st.allow(now, p, len(msg), class, again) {
-		if again || st.s.cfg.UploadLimit == 0 || !st.owePull(now, p, id, msg, class) {
+		if again || st.s.uploadLimit() == 0 || !st.owePull(now, p, id, msg, class) {
 			st.stats.PullsUnserved++
 		}
 		return
@@ -279,7 +279,7 @@ func (st *stream) allow(now clock.Time, p *peer, size int, class Class, again bo
 	if !p.allowance.take(now, size, rate, max(4*st.meter.rate, minPullBurst)) {
 		return false
 	}
-	if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
+	if limit := st.s.uploadLimit(); limit > 0 {
 		room := pullRoom[class]
 		if class == First && st.classed && !again {
 			room = pushRoom[First]

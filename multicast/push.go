@@ -39,11 +39,11 @@ func (st *stream) push(now clock.Time, f *fragment, msg []byte, from *peer) {
 		if class == Plain && st.useless(p, id) {
 			class = Spare
 		}
-		if st.before(class) || class == Spare && !f.start && st.s.cfg.UploadLimit > 0 {
+		if st.before(class) || class == Spare && !f.start && st.s.uploadLimit() > 0 {
 			st.owe(now, p, id, msg, class)
 			continue
 		}
-		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, pushRoom[class]) {
+		if limit := st.s.uploadLimit(); limit > 0 && !st.s.upload.has(now, limit, pushRoom[class]) {
 			st.owe(now, p, id, msg, class)
 			continue
 		}
@@ -72,7 +72,7 @@ func (st *stream) sendFragment(now clock.Time, p *peer, id uint64, msg []byte, c
 	st.s.flows.Send(now, p.mediaOut, msg, now.Add(st.sendLife(msg, class)))
 	p.have.add(id)
 	st.stats.BytesSent += uint64(len(msg))
-	if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
+	if limit := st.s.uploadLimit(); limit > 0 {
 		st.s.upload.spend(now, len(msg), limit)
 	}
 	return true
@@ -194,7 +194,7 @@ func (st *stream) admit(now clock.Time, p *peer, s int, a *ask) bool {
 		// over a session that hardly carries what it has to, or more than half of all.
 		if q, t, price := st.cheapest(s, spent, p); q != nil && a.worth[s] >= price+bidStep {
 			st.giveWay(now, q, t, p)
-			return st.s.cfg.UploadLimit == 0 || st.affordable()
+			return st.s.uploadLimit() == 0 || st.affordable()
 		}
 	}
 	return false
@@ -230,7 +230,7 @@ func (st *stream) taken() bool {
 // lastRoom reports whether what is kept free of the upload limit has room for one
 // who has nobody else.
 func (st *stream) lastRoom() bool {
-	limit := uint64(st.s.cfg.UploadLimit)
+	limit := st.s.uploadLimit()
 	return limit != 0 && !st.taken() && st.fits(limit-limit/urgentSpare, (*stream).must)
 }
 
@@ -272,7 +272,7 @@ func (st *stream) sliceLimit() int {
 
 // affordable reports whether one more slice fits into the upload limit.
 func (st *stream) affordable() bool {
-	limit := uint64(st.s.cfg.UploadLimit)
+	limit := st.s.uploadLimit()
 	if limit == 0 {
 		return true
 	}
@@ -288,7 +288,7 @@ func (st *stream) fits(limit uint64, rate func(*stream) uint64) bool {
 // together have come to cost more than the upload limit: what was admitted
 // before the rate of a stream was known, or has grown since.
 func (st *stream) shed(now clock.Time) {
-	limit := uint64(st.s.cfg.UploadLimit)
+	limit := st.s.uploadLimit()
 	if limit == 0 || st.s.uploads(true, (*stream).must)+st.s.reserved <= limit+limit/16 {
 		return
 	}

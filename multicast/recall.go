@@ -240,7 +240,7 @@ func (st *stream) serveRecall(now clock.Time, r *recaller) {
 			done++
 			continue
 		}
-		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, pullRoom[Spare]) {
+		if limit := st.s.uploadLimit(); limit > 0 && !st.s.upload.has(now, limit, pullRoom[Spare]) {
 			break
 		}
 		if r.flow == 0 {
@@ -254,7 +254,7 @@ func (st *stream) serveRecall(now clock.Time, r *recaller) {
 		st.s.flows.Send(now, r.flow, msg, clock.Never)
 		st.stats.BytesSent += uint64(len(msg))
 		st.stats.RecalledByPeers++
-		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
+		if limit := st.s.uploadLimit(); limit > 0 {
 			st.s.upload.spend(now, len(msg), limit)
 		}
 	}

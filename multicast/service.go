@@ -45,6 +45,7 @@ type Service struct {
 	counters Counters
 	scratch  []byte // for messages on their way out
 	upload   allowance
+	uplink   uplink
 	reserved uint64 // of the upload limit, by others
 
 	neighbors []*neighbor // in the order in which they came

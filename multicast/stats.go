@@ -24,6 +24,10 @@ type StreamStats struct {
 	Missing   int   // fragments known of and wanted, but not held
 	Neighbors int   // neighbors that carry the stream
 	Slices    [numSlices]SliceStats
+
+	// UploadLimit is what this node sends at most of all streams, in bytes per second:
+	// Config.UploadLimit, or what its line was found to carry. 0: neither.
+	UploadLimit uint64
 }
 
 // StreamCounts counts what happened to a stream on this node.
@@ -146,7 +150,7 @@ func (s *Service) Streams() []StreamStats {
 }
 
 func (st *stream) snapshot() StreamStats {
-	v := StreamStats{Name: st.desc.name, Key: st.desc.key, Signed: st.signed(), StreamCounts: st.stats}
+	v := StreamStats{Name: st.desc.name, Key: st.desc.key, Signed: st.signed(), StreamCounts: st.stats, UploadLimit: st.s.uploadLimit()}
 	v.Held, v.HeldBytes, v.Missing = st.win.count, st.win.bytes, len(st.missing)
 	if st.past != nil {
 		v.Past, v.PastBytes = st.past.count, st.past.bytes

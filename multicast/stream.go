@@ -468,6 +468,7 @@ func (st *stream) tick(now clock.Time) {
 		st.watchPermission(now)
 	}
 	st.endGrace(now)
+	st.s.watchUplink(now)
 	st.shed(now)
 	st.expireGaps(now)
 	if len(st.missing) > 0 {

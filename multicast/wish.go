@@ -90,7 +90,7 @@ func (st *stream) startFor(now clock.Time, p *peer, key uint64) (last uint64) {
 		if size += n; n == 0 || size > startBytes || !st.allow(now, p, n, st.classOfHeld(id), false) {
 			break
 		}
-		if limit := uint64(st.s.cfg.UploadLimit); limit > 0 {
+		if limit := st.s.uploadLimit(); limit > 0 {
 			st.s.upload.spend(now, n, limit)
 		}
 		last = id

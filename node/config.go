@@ -54,7 +54,8 @@ type Config struct {
 	// UploadLimit bounds what the node sends, in bytes per second of UDP payload,
 	// over all groups. It relays no more streams than fit, and objects, files
 	// among them, get what streams and everything else leave. DownloadLimit is the
-	// same for what comes: streams are taken whatever they need. Default 0, no
+	// same for what comes: streams are taken whatever they need. Default 0: for streams
+	// what the line is found to carry (StreamStats.UploadLimit), and otherwise no
 	// limit.
 	UploadLimit, DownloadLimit int
 

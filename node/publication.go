@@ -141,6 +141,7 @@ func streamStats(m multicast.StreamStats) StreamStats {
 		UploadBytes:   m.BytesSent + m.ControlBytesSent,
 		DownloadBytes: m.BytesReceived + m.ControlBytesReceived,
 		UploadPayload: m.BytesSent,
+		UploadLimit:   m.UploadLimit,
 
 		Signed:         m.Signed,
 		SignatureBytes: m.DigestBytes,

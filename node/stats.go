@@ -118,6 +118,7 @@ type StreamStats struct {
 	UploadBytes   uint64 // stream payload and control sent to neighbors
 	DownloadBytes uint64 // stream payload and control received from them
 	UploadPayload uint64 // fragments sent to neighbors, payload bytes
+	UploadLimit   uint64 // bytes per second that all streams may take: as configured, or as the line was found to carry; 0: neither
 
 	WrittenFirst, WrittenSpare uint64 // of Messages written, those of ClassFirst, with which a player can start among them, and of ClassSpare
 

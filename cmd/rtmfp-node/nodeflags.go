@@ -20,7 +20,7 @@ import (
 // nodeFlags are the flags of every command that runs a node.
 type nodeFlags struct {
 	Identity    string        `help:"File that keeps the node's identity key, made on first use; \"none\" takes a fresh one for this run. Default: rtmfp-node/identity in the user's configuration folder." placeholder:"FILE"`
-	UploadLimit bitRate       `help:"Most that the node sends in all, such as 20M for 20 Mbit/s: no more streams than fit, and of files what these leave. Default: no limit." placeholder:"RATE"`
+	UploadLimit bitRate       `help:"Most that the node sends in all, such as 20M for 20 Mbit/s: no more streams than fit, and of files what these leave. Default: for streams what the line is found to carry, for all else no limit." placeholder:"RATE"`
 	AllowLegacy bool          `help:"Also talk to old peers that know only the crypto of RFC 7425 (DH of 1024 or 2048 bits, AES-CBC)."`
 	Addresses   string        `help:"File that remembers where members of groups were, to find them again when no introducer answers; \"none\" keeps none. Default: the file addresses beside the identity." placeholder:"FILE"`
 	LAN         bool          `name:"lan" negatable:"" default:"true" help:"Find members on the local network, in groups made for it (\"group new --lan\"). On by default."`

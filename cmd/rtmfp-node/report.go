@@ -25,6 +25,7 @@ type streamReport struct {
 	Signed        bool        `json:"signed"`
 	Signatures    uint64      `json:"signature_bytes"`
 	UploadBytes   uint64      `json:"upload_bytes"`
+	UploadLimit   uint64      `json:"upload_limit"` // bytes per second that all streams may take: as told, or as the line was found to carry; 0: neither
 	DownloadBytes uint64      `json:"download_bytes"`
 	Messages      uint64      `json:"messages"` // messages played, in order
 	Bytes         uint64      `json:"bytes"`    // media played
@@ -93,6 +94,7 @@ func reportOf(name string, started time.Time, s node.StreamStats) streamReport {
 		Signed:        s.Signed,
 		Signatures:    s.SignatureBytes,
 		UploadBytes:   s.UploadBytes,
+		UploadLimit:   s.UploadLimit,
 		DownloadBytes: s.DownloadBytes,
 		Messages:      s.Messages,
 		Bytes:         s.Bytes,
@@ -118,6 +120,7 @@ type publishReport struct {
 	Neighbors     int     `json:"neighbors"`
 	UploadBytes   uint64  `json:"upload_bytes"`   // payload and control sent to neighbors
 	UploadPayload uint64  `json:"upload_payload"` // fragments alone
+	UploadLimit   uint64  `json:"upload_limit"`   // bytes per second, see streamReport
 	DownloadBytes uint64  `json:"download_bytes"`
 	Copies        float64 `json:"copies"` // upload_payload by source_bytes
 }
@@ -134,6 +137,7 @@ func publishReportOf(elapsed time.Duration, s node.StreamStats) publishReport {
 		Neighbors:     s.Neighbors,
 		UploadBytes:   s.UploadBytes,
 		UploadPayload: s.UploadPayload,
+		UploadLimit:   s.UploadLimit,
 		DownloadBytes: s.DownloadBytes,
 		Copies:        copies(s),
 	}

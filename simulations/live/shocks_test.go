@@ -261,6 +261,25 @@ func TestRowUplinks(t *testing.T) {
 	}
 }
 
+// The same lines, of which nobody has told the members what they carry, and a
+// half of the stream instead of none.
+func TestRowUplinksUnknown(t *testing.T) {
+	r := newRow(t, 40, 200)
+	places := load(t, "RTMFP_CITIES")
+	line := func(share, mbit float64) Uplink {
+		return Uplink{Share: share, Up: int(mbit * float64(r.rate) / 2)}
+	}
+	r.each(func(seed uint64) {
+		a := r.start(Config{Seed: seed, Map: places, LastMile: lines, Source: line(1, 50), Uplinks: []Uplink{
+			line(0.2, 50), line(0.5, 5), line(0.3, 1),
+		}}, r.settle())
+		r.addFigures(a.steady(r.length()))
+	})
+	if *large {
+		r.atMost("late or lost at 500 ms", 0.005)
+	}
+}
+
 // All uploads together are hardly more than what is needed.
 func TestRowTight(t *testing.T) {
 	r := newRow(t, 40, 200)

@@ -146,8 +146,8 @@ var inMulticast = []Mistake{
 		Name: "upload-limit-ignored",
 		Why:  "more is sent than the member may",
 		File: "multicast/push.go",
-		Old:  "if limit := uint64(st.s.cfg.UploadLimit); limit > 0 && !st.s.upload.has(now, limit, pushRoom[class]) {",
-		New:  "if limit := uint64(st.s.cfg.UploadLimit); limit > 1<<60 {",
+		Old:  "if limit := st.s.uploadLimit(); limit > 0 && !st.s.upload.has(now, limit, pushRoom[class]) {",
+		New:  "if limit := st.s.uploadLimit(); limit > 1<<60 {",
 	},
 	{
 		Name: "digests-go-nowhere",

@@ -1,0 +1,133 @@
+package multicast
+
+import (
+	"math/bits"
+	"time"
+
+	"rtmfp/internal/clock"
+)
+
+// What a node may send at most is told by its user, or found out. Where nothing
+// was told, a line that carries less than the places that were given away shows in
+// what waits for several neighbors at once: one alone that takes little is its own
+// affair, and finds another parent. What went out while that was so is what the line
+// carries, and from then on the limit is a little less, as if it had been told.
+// Whether the line carries more is tried from time to time, where more is wanted.
+
+// uplink is what was found out.
+type uplink struct {
+	limit    uint64     // bytes per second, 0: there was always enough
+	at       clock.Time // of the next look
+	sent     uint64     // bytes, up to the latest look
+	waiting  int        // bytes, then
+	full     int        // looks in a row at which more and more waited
+	since    clock.Time // of the first of them, or of the latest change of the limit
+	sentThen uint64     // up to since
+	waitThen int        // at since
+	tried    bool       // the limit was raised to see whether it may be
+	patience time.Duration
+}
+
+const (
+	uplinkPeriod   = 200 * time.Millisecond
+	uplinkFull     = 2                      // looks until a line is taken to be full
+	uplinkWait     = 100 * time.Millisecond // what may wait for a neighbor of what is pushed to it,
+	uplinkBurst    = 4096                   // and bytes beside
+	uplinkShare    = 16                     // part of what the line carries that is left free
+	uplinkStep     = 8                      // part by which the limit is raised
+	uplinkRest     = time.Second            // after the limit was set, for what waits to go out
+	uplinkMute     = 250 * time.Millisecond // without a word from a child
+	uplinkOutage   = 5 * time.Second        // after half of them were mute
+	uplinkPatience = 30 * time.Second       // until it is raised
+	maxPatience    = 8 * time.Minute
+)
+
+// uploadLimit is the most that may be sent, in bytes per second: what was told, or what was
+// found out. 0 is no limit.
+func (s *Service) uploadLimit() uint64 {
+	if s.cfg.UploadLimit > 0 {
+		return uint64(s.cfg.UploadLimit)
+	}
+	return s.uplink.limit
+}
+
+// watchUplink finds out what the line carries.
+func (s *Service) watchUplink(now clock.Time) {
+	u := &s.uplink
+	if s.cfg.UploadLimit > 0 || now < u.at {
+		return
+	}
+	u.at = now.Add(uplinkPeriod)
+	sent, waiting, fed, slow, mute := uint64(0), 0, 0, 0, 0
+	for _, st := range s.streams {
+		sent += st.stats.BytesSent
+		for _, p := range st.peers {
+			if p.mediaOut == 0 || p.children == 0 {
+				continue
+			}
+			b := s.flows.Backlog(p.mediaOut)
+			waiting += b
+			fed++
+			if s.quiet(now, p.n) > uplinkMute {
+				mute++
+			}
+			pushed := uint64(bits.OnesCount8(p.children)) * st.meter.rate / numSlices
+			if uint64(b) > uplinkBurst+pushed*uint64(uplinkWait)/uint64(time.Second) {
+				slow++
+			}
+		}
+	}
+	if mute > 0 && 2*mute >= fed {
+		u.since = now.Add(uplinkOutage) // nothing gets through, or the answers don't
+	}
+	more := slow >= 2 && 2*slow >= fed && waiting >= u.waiting && sent >= u.sent
+	u.sent, u.waiting = sent, waiting
+	switch {
+	case now < u.since: // what waited when the limit was set goes out
+		u.full = 0
+	case !more:
+		if u.full > 0 {
+			u.full, u.since = 0, now
+		}
+		s.tryMore(now)
+	case u.full == 0:
+		u.full, u.since, u.sentThen, u.waitThen = 1, now, sent, waiting
+	default:
+		if u.full++; u.full < uplinkFull {
+			break
+		}
+		out := int64(sent-u.sentThen) - int64(waiting-u.waitThen)
+		carried := uint64(max(out, 0)) * uint64(time.Second) / uint64(now.Sub(u.since))
+		u.limit = max(carried-carried/uplinkShare, 1)
+		if u.patience = max(u.patience, uplinkPatience); u.tried {
+			u.patience = min(2*u.patience, maxPatience)
+		}
+		u.tried, u.full, u.since = false, 0, now.Add(uplinkRest)
+	}
+}
+
+// tryMore raises the limit after a while if more would be sent, and takes it away if
+// it would not matter.
+func (s *Service) tryMore(now clock.Time) {
+	u := &s.uplink
+	if u.limit == 0 || now.Sub(u.since) < u.patience {
+		return
+	}
+	if u.tried {
+		u.patience = max(u.patience/2, uplinkPatience)
+	}
+	u.since, u.tried = now, false
+	rate, most := uint64(0), uint64(0)
+	for _, st := range s.streams {
+		rate = max(rate, st.meter.rate)
+		most += st.meter.rate * uint64(max(st.pushLimit(), 0))
+	}
+	if s.UploadNeeded()+s.reserved+rate/numSlices < u.limit-u.limit/admitSpare {
+		return
+	}
+	if u.limit += u.limit / uplinkStep; u.limit > 2*most {
+		u.limit = 0
+		return
+	}
+	u.tried = true
+}

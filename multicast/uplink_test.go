@@ -1,0 +1,81 @@
+package multicast
+
+import (
+	"testing"
+	"time"
+)
+
+// A publisher whose line carries one and a half copies pushes two at first. It finds
+// that out, and its viewers have the rest from each other.
+func TestUplinkIsFoundOut(t *testing.T) {
+	w := newNetwork(t, 3)
+	w.latency = func(a, b *testNode) time.Duration { return 10 * time.Millisecond }
+	pub := w.add(Config{}, true)
+	w.publish(pub, "cam", StreamConfig{}, 940, 4700*time.Microsecond, 100) // 200 kB/s
+	for range 6 {
+		n := w.add(Config{}, true)
+		n.play("cam")
+		w.mesh(n)
+	}
+	w.run(3 * time.Second)
+	if l := pub.svc.uploadLimit(); l != 0 {
+		t.Fatalf("a limit of %d was found where nothing waits", l)
+	}
+	pub.line = 300_000
+	w.run(4 * time.Second)
+	from := w.now
+	w.run(20 * time.Second)
+	if l := pub.svc.uploadLimit(); l < 225_000 || l > 300_000 {
+		t.Errorf("of a line of 300000 bytes a second %d were found", l)
+	}
+	if l := pub.svc.Streams()[0].UploadLimit; l != pub.svc.uploadLimit() {
+		t.Errorf("%d is told", l)
+	}
+	for _, n := range w.nodes[1:] {
+		if f := n.figures(from); f.lost+f.outOfOrder > 0 || f.p99 > 250*time.Millisecond {
+			t.Errorf("node %d: %v", n.no, f)
+		}
+		if l := n.svc.uploadLimit(); l != 0 {
+			t.Errorf("node %d: a limit of %d where nothing waits", n.no, l)
+		}
+	}
+
+	pub.line = 0
+	w.run(4 * time.Minute)
+	if l := pub.svc.uploadLimit(); l != 0 && l < 320_000 {
+		t.Errorf("a line that has become wide is still taken for one of %d bytes a second", l)
+	}
+}
+
+// That little gets through to one neighbor says nothing of the line.
+func TestOneSlowNeighborIsNoSlowLine(t *testing.T) {
+	w := newNetwork(t, 4)
+	pub := w.add(Config{}, true)
+	w.publish(pub, "cam", StreamConfig{PushLimit: 3}, 940, 4700*time.Microsecond, 100)
+	for range 3 {
+		n := w.add(Config{PushLimit: -1}, true) // it has to get everything here
+		n.play("cam")
+		w.mesh(n)
+	}
+	w.run(3 * time.Second)
+	var slow *testLink
+	for _, l := range pub.order {
+		if l.to == w.nodes[2] {
+			slow = l
+		}
+	}
+	slow.rate = 5000
+	most := 0
+	for range 30 {
+		w.run(100 * time.Millisecond)
+		for _, f := range pub.flows {
+			most = max(most, f.backlog)
+		}
+	}
+	if most < 4*uplinkBurst {
+		t.Fatalf("%d bytes waited at most, too few to say anything", most)
+	}
+	if l := pub.svc.uploadLimit(); l != 0 {
+		t.Errorf("a limit of %d was found", l)
+	}
+}
