@@ -29,12 +29,12 @@ type Company interface {
 }
 
 const (
-	companyPeriod = time.Second      // between looks at who is to be met or kept
-	meetTime      = 6 * time.Second  // in which one that was met has to become a parent
-	keepTime      = 5 * time.Second  // for which a parent is asked to be kept, each time
-	meetAgain     = 90 * time.Second // after one that was met, and did not
-	maxMet        = 4                // members that are met for streams
-	maxTried      = 16               // that are remembered to have been
+	companyPeriod = 400 * time.Millisecond // between looks at who is to be met or kept
+	meetTime      = 6 * time.Second        // in which one that was met has to become a parent
+	keepTime      = 5 * time.Second        // for which a parent is asked to be kept, each time
+	meetAgain     = 90 * time.Second       // after one that was met, and did not
+	maxMet        = 8                      // members that are met for streams
+	maxTried      = 16                     // that are remembered to have been
 	meetGain      = 2 * time.Millisecond
 	meetShare     = 20 // part of what there is that meeting has to promise
 )

@@ -51,6 +51,7 @@ func newGroupCore(now clock.Time, c *Core, spec *group.Spec) *GroupCore {
 		Self:          group.PeerID(c.ID()),
 		Rand:          c.seededRand(),
 		Introduce:     c.cfg.Introduce,
+		MaxPinned:     16, // half of them for streams, see multicast.Company
 		AllowUnproven: c.cfg.AllowLegacy,
 		Features:      features(spec),
 		Authority:     g.authority,
