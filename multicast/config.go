@@ -211,6 +211,7 @@ const (
 	oldPeerDepth = 16                    // likewise
 
 	widest      = 2                // times the push limit: to so many neighbors a relay pushes one slice
+	handing     = 1                // places of a relay that are given away only while another is on its way out
 	bidStep     = 4                // by which a place must be worth more than the one it takes: half an octave
 	stayStep    = 40               // and so much more if who has it has nobody else
 	sureOthers  = 3                // neighbors that have room, so that one will when it is needed

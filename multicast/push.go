@@ -192,7 +192,7 @@ func (st *stream) admit(now clock.Time, p *peer, s int, a *ask) bool {
 	case (fair || a.flags&askUrgent != 0 || keeps(p) < bidShare && st.flowing(p)) && a.worth[s] >= leastBid && p.n.Modern:
 		// The place goes to whom it helps more. Nobody has more than its share by that
 		// over a session that hardly carries what it has to, or more than half of all.
-		if q, t, price := st.cheapest(s, spent, p); q != nil && a.worth[s] >= price+bidStep {
+		if q, t, price := st.cheapest(s, spent, p); q != nil && a.worth[s] >= price+bidStep && st.mayHandOver() {
 			st.giveWay(now, q, t, p)
 			return st.s.uploadLimit() == 0 || st.affordable()
 		}
@@ -218,14 +218,22 @@ func (st *stream) giveWay(now clock.Time, child *peer, s int, p *peer) {
 // publisher has as many places for each slice, and none to spare for others.
 func (st *stream) spent() bool { return st.taken() || !st.affordable() }
 
-// taken reports whether all places of a relay are.
+// taken reports whether all places of a relay are. One place is kept for handing
+// over, so that no more than all are pushed to while one child is on its way out.
 func (st *stream) taken() bool {
+	if st.pub != nil {
+		return false
+	}
 	kept := 0
 	for _, p := range st.peers {
 		kept += keeps(p)
 	}
-	return st.pub == nil && kept >= numSlices*st.pushLimit()
+	return kept >= numSlices*st.pushLimit()-handing || !st.mayHandOver()
 }
+
+// mayHandOver reports whether a place may be given to one while another is still on
+// its way out of it.
+func (st *stream) mayHandOver() bool { return st.pub != nil || st.load() < numSlices*st.pushLimit() }
 
 // lastRoom reports whether what is kept free of the upload limit has room for one
 // who has nobody else.
