@@ -16,7 +16,7 @@ import (
 type owing struct {
 	owed   [3][]debt  // by class
 	begun  uint64     // the last piece of a spare message that was sent: the rest follows
-	keys   [2]uint64  // the latest key frame, and the one before it
+	keys   [2]uint64  // the latest key frame, and the one before it: themselves, where fetching.key is the digest before
 	owedAt clock.Time // when there may be room for the next; Never: nothing is owed
 }
 

@@ -125,7 +125,8 @@ func (s *Service) tryMore(now clock.Time) {
 	if s.UploadNeeded()+s.reserved+rate/numSlices < u.limit-u.limit/admitSpare {
 		return
 	}
-	if u.limit += u.limit / uplinkStep; u.limit > 2*most {
+	// To one slice at least: a limit that was found far too low would never come up again.
+	if u.limit = max(u.limit+u.limit/uplinkStep, rate/numSlices); u.limit > 2*most {
 		u.limit = 0
 		return
 	}

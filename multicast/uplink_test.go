@@ -47,6 +47,22 @@ func TestUplinkIsFoundOut(t *testing.T) {
 	}
 }
 
+// A limit that was found far too low comes up again where more is wanted.
+func TestLimitComesUpAgain(t *testing.T) {
+	w := newNetwork(t, 5)
+	pub, n := w.add(Config{}, true), w.add(Config{}, true)
+	w.publish(pub, "cam", StreamConfig{}, 940, 4700*time.Microsecond, 100)
+	n.play("cam")
+	w.mesh(n)
+	w.run(2 * time.Second)
+	u := &pub.svc.uplink
+	u.limit, u.since, u.patience = 1, w.now, uplinkPatience
+	w.run(2 * uplinkPatience)
+	if l := pub.svc.uploadLimit(); l < 20_000 {
+		t.Errorf("after a minute the limit is %d bytes a second, of a stream of 200000", l)
+	}
+}
+
 // That little gets through to one neighbor says nothing of the line.
 func TestOneSlowNeighborIsNoSlowLine(t *testing.T) {
 	w := newNetwork(t, 4)

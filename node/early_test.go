@@ -88,7 +88,7 @@ func TestJoinAndPlay(t *testing.T) {
 	if s := p.Stats(); s.Duplicates > 0 {
 		t.Errorf("%d duplicates", s.Duplicates)
 	}
-	if err := pub.WriteClassed([]byte("soundly"), time.Second, false, node.ClassFirst); err != nil {
+	if err := pub.Send(node.Message{Data: []byte("soundly"), PTS: time.Second, Class: node.ClassFirst}); err != nil {
 		t.Fatal(err)
 	}
 	reads(t, p, "soundly")

@@ -43,7 +43,7 @@ func (p *Publication) Write(b []byte) (int, error) {
 // media time, kept to the millisecond, and says whether a player can start
 // with it. It returns as soon as the node has taken the message.
 func (p *Publication) WriteMessage(data []byte, pts time.Duration, key bool) error {
-	return p.WriteClassed(data, pts, key, ClassPlain)
+	return p.Send(Message{Data: data, PTS: pts, Key: key})
 }
 
 // Class is what becomes of a message where there is no room for all of a stream: those of
@@ -57,11 +57,6 @@ const (
 	ClassFirst = multicast.First // sound, and whatever others need
 	ClassSpare = multicast.Spare // what can be done without
 )
-
-// WriteClassed is WriteMessage of a class.
-func (p *Publication) WriteClassed(data []byte, pts time.Duration, key bool, class Class) error {
-	return p.Send(Message{Data: data, PTS: pts, Key: key, Class: class})
-}
 
 // Message is a message to publish, with all that can be said of it.
 type Message struct {

@@ -17,7 +17,7 @@ type runCmd struct {
 	Group      []spec        `required:"" sep:"none" help:"Groupspec, or @FILE that holds one. May be repeated." placeholder:"SPEC"`
 	Bootstrap  []bootURL     `sep:"none" help:"Introducer to join through, rtmfp://HOST[:PORT]. May be repeated. Without any, this node is where the others begin." placeholder:"URL"`
 	Revoke     []revocation  `sep:"none" help:"Revocation that \"group revoke\" has printed, or @FILE that holds some, to hold members to. May be repeated." placeholder:"TEXT"`
-	KeepWindow time.Duration `name:"keep-window" help:"How long to keep what streams carry, in memory, for viewers that go back (play --back). Default: as long as the publisher says, 8 s and 2 s more." placeholder:"D"`
+	KeepWindow time.Duration `name:"keep-window" help:"How long to keep what streams carry, in memory or in --keep-dir, for viewers that go back (play --back). Default: as long as the publisher says, 8 s and 2 s more." placeholder:"D"`
 	KeepBytes  byteSize      `name:"keep-bytes" help:"Most of each stream to keep so, such as 500M. Default: 64M; at most 2G. With --keep-dir 8G; at most 48G." placeholder:"SIZE"`
 	KeepDir    string        `name:"keep-dir" help:"Folder in which to keep it rather than in memory, for hours. Made if it is not there. What a process has left in it, the next one removes." placeholder:"DIR"`
 	KeepMost   int           `name:"keep-streams" help:"Most streams to keep in --keep-dir at once; others are kept in memory. So the folder takes this times --keep-bytes at most. Default: 4." placeholder:"N"`

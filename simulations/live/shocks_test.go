@@ -275,9 +275,11 @@ func TestRowUplinksUnknown(t *testing.T) {
 		}}, r.settle())
 		r.addFigures(a.steady(r.length()))
 	})
-	if *large {
-		r.atMost("late or lost at 500 ms", 0.005)
+	if !*large {
+		r.atMost("late or lost at 500 ms", 0.35) // the lines are found out only now; 0.47 if they never are
+		return
 	}
+	r.atMost("late or lost at 500 ms", 0.005)
 }
 
 // All uploads together are hardly more than what is needed.
