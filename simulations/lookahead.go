@@ -68,7 +68,7 @@ func (w *Network) runStretch(when, end clock.Time) {
 	var next atomic.Int64
 	work := func(l *lane) {
 		if w.watch.checks.Catch {
-			defer w.catch()
+			defer l.catch()
 		}
 		l.active, l.end, l.out, l.last = true, end, l.out[:0], began
 		for i := int(next.Add(1)) - 1; i < count; i = int(next.Add(1)) - 1 {

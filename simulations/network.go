@@ -172,7 +172,7 @@ func (w *Network) After(d time.Duration, f func()) { w.At(w.main.now.Add(d), f) 
 // Run lets virtual time pass for d, or until an invariant breaks; see Err.
 func (w *Network) Run(d time.Duration) {
 	if w.watch.checks.Catch {
-		defer w.catch()
+		defer w.main.catch()
 	}
 	end := w.main.now.Add(d)
 	for steps := 0; w.watch.breach == nil; {

@@ -91,24 +91,37 @@ func (w *Network) Check(name string, f func(now clock.Time) error) {
 // first one in virtual time counts.
 func (w *Network) Fail(n *Node, name, detail string) { w.breachAt(n, name, detail) }
 
+// breachAt stops the lane that runs a node, or all of them if it is nobody's:
+// that is for between stretches, when no other thread runs.
 func (w *Network) breachAt(n *Node, name, detail string) {
-	b := &Breach{Name: name, Detail: detail, Seed: w.cfg.Seed, At: w.main.now, Node: -1}
-	if n != nil {
-		b.At, b.Node = n.lane.now, n.number
-		n.lane.broken = true
+	if n == nil {
+		w.watch.note(&Breach{Name: name, Detail: detail, Seed: w.cfg.Seed, At: w.main.now, Node: -1})
+		return
 	}
-	w.watch.one.Lock()
-	defer w.watch.one.Unlock()
-	if have := w.watch.breach; have == nil || b.At < have.At || b.At == have.At && b.Node < have.Node {
-		w.watch.breach = b
+	n.lane.broken = true
+	w.watch.note(&Breach{Name: name, Detail: detail, Seed: w.cfg.Seed, At: n.lane.now, Node: n.number})
+}
+
+// note keeps the first breach in virtual time.
+func (t *watch) note(b *Breach) {
+	t.one.Lock()
+	defer t.one.Unlock()
+	if have := t.breach; have == nil || b.At < have.At || b.At == have.At && b.Node < have.Node {
+		t.breach = b
 	}
 }
 
-// catch makes a panic a breach.
-func (w *Network) catch() {
-	if r := recover(); r != nil {
-		w.breachAt(nil, "panic", fmt.Sprintf("%v\n%s", r, debug.Stack()))
+// catch makes a panic a breach, of the node whose turn it is in a stretch.
+func (l *lane) catch() {
+	r := recover()
+	if r == nil {
+		return
 	}
+	b := &Breach{Name: "panic", Detail: fmt.Sprintf("%v\n%s", r, debug.Stack()), Seed: l.net.cfg.Seed, At: l.now, Node: -1}
+	if l.active {
+		b.Node = l.node.number
+	}
+	l.net.watch.note(b)
 }
 
 // checkNow asks the invariants that concern the network as a whole.
