@@ -22,6 +22,7 @@ var (
 	largeSeeds   = flag.Int("seeds", 10, "runs of each")
 	largeSettle  = flag.Duration("settle", 20*time.Second, "time before a steady row is measured")
 	largeDoors   = flag.Int("introducers", 1, "introducers of a group, which newcomers call at once")
+	largeJoin    = flag.Duration("join", 20*time.Millisecond, "time between two members of the group that is made before the stream begins")
 	largeFirst   = flag.Int("first", 0, "the first seed of them")
 )
 
@@ -144,12 +145,17 @@ func (r *row) start(cfg Config, settle time.Duration) *Audience {
 		r.Fatal(err)
 	}
 	a.Run(time.Second)
-	if err := a.Fill(r.members, time.Duration(r.members)*20*time.Millisecond); err != nil {
+	if err := a.Fill(r.members, time.Duration(r.members)**largeJoin); err != nil {
 		r.Fatal(err)
 	}
 	a.Run(2 * time.Second)
 	a.Begin()
-	a.Run(settle)
+	for left := settle; left > 0; left -= 10 * time.Second {
+		if *large {
+			r.Logf("%d members at %v: %v until it is measured", len(a.Living()), time.Duration(a.Now()), left)
+		}
+		a.Run(min(left, 10*time.Second))
+	}
 	return a
 }
 
