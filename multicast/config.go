@@ -266,6 +266,7 @@ const (
 	minPullRate    = 128 << 10
 	admitSpare     = 8  // part of the upload limit that is not given away to children,
 	urgentSpare    = 64 // and if they have nobody else
+	shedSpare      = 32 // part beyond it at which they are asked to go, as rates vary
 	minPullBurst   = 2 << 20
 	minBacklog     = 256 << 10 // bytes queued for a neighbor, or a second of the stream
 	maxGraves      = 64

@@ -204,7 +204,7 @@ func (st *stream) choose(now clock.Time, s int, except *peer) (best *peer, urgen
 			if p == except || !st.canFeed(p, s) || p.barred(now, s) {
 				continue
 			}
-			if pass == 0 && p.n.Modern && (p.room|p.hinted)&(1<<s) == 0 && (except == nil || !st.outbids(s, p)) {
+			if pass == 0 && p.n.Modern && (p.room|p.hinted)&(1<<s) == 0 && (except == nil || !st.outbids(now, s, p)) {
 				continue
 			}
 			open++
@@ -542,7 +542,7 @@ func (st *stream) improve(now clock.Time) {
 		return
 	}
 	for _, p := range st.peers {
-		if p.n.Modern && p != sl.parent && p.routes[s].depth < maxDepth-1 && (p.room&(1<<s) != 0 || st.outbids(s, p)) &&
+		if p.n.Modern && p != sl.parent && p.routes[s].depth < maxDepth-1 && (p.room&(1<<s) != 0 || st.outbids(now, s, p)) &&
 			p.ctrlIn != 0 && p.ctrlOut != 0 && !p.n.suspect && !p.barred(now, s) && st.gains(now, sl, s, p) {
 			sl.stayUntil, sl.movedAt = now.Add(stayTime), now
 			return

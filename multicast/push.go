@@ -194,7 +194,7 @@ func (st *stream) admit(now clock.Time, p *peer, s int, a *ask) bool {
 		// over a session that hardly carries what it has to, or more than half of all.
 		if q, t, price := st.cheapest(s, spent, p); q != nil && a.worth[s] >= price+bidStep && st.mayHandOver() {
 			st.giveWay(now, q, t, p)
-			return st.s.uploadLimit() == 0 || st.affordable()
+			return true
 		}
 	}
 	return false
@@ -297,7 +297,7 @@ func (st *stream) fits(limit uint64, rate func(*stream) uint64) bool {
 // before the rate of a stream was known, or has grown since.
 func (st *stream) shed(now clock.Time) {
 	limit := st.s.uploadLimit()
-	if limit == 0 || st.s.uploads(true, (*stream).must)+st.s.reserved <= limit+limit/16 {
+	if limit == 0 || st.s.uploads(true, (*stream).must)+st.s.reserved <= limit+limit/shedSpare {
 		return
 	}
 	var p *peer

@@ -68,22 +68,31 @@ func (st *stream) placeWorth(now clock.Time, s int, p *peer) byte {
 	if sl.parent != nil && sl.parent != p {
 		return st.worth(s, p, st.cost(sl.parent, s))
 	}
-	without, others := st.cost(p, s)+maxWorth, 0
-	least := without
-	for _, q := range st.peers {
-		if q != p && q.n.Modern && q.room&(1<<s) != 0 && st.canFeed(q, s) && !q.barred(now, s) {
-			others++
-			least = min(least, st.cost(q, s))
-		}
-	}
-	if others >= sureOthers {
-		without = least
+	without := st.cost(p, s) + maxWorth
+	if others, least := st.withRoom(now, s, p); others >= sureOthers {
+		without = min(without, least)
 	}
 	return st.worth(s, p, without)
 }
 
-// outbids reports whether this node would get a place at p that is taken.
-func (st *stream) outbids(s int, p *peer) bool {
+// withRoom returns how many neighbors beside p have room in a slice, and the least cost
+// of them.
+func (st *stream) withRoom(now clock.Time, s int, p *peer) (n int, least time.Duration) {
+	for _, q := range st.peers {
+		if q != p && q.n.Modern && q.room&(1<<s) != 0 && st.canFeed(q, s) && !q.barred(now, s) {
+			if cost := st.cost(q, s); n == 0 || cost < least {
+				least = cost
+			}
+			n++
+		}
+	}
+	return n, least
+}
+
+// outbids reports whether this node would get a place at p that is taken. It does not try
+// if its upload is limited, and so that of most is likely, and whoever is driven out would
+// find no room: places would be taken from one to the next without end.
+func (st *stream) outbids(now clock.Time, s int, p *peer) bool {
 	parent := st.slices[s].parent
 	if parent == nil || p.price[s] == 0 || p.price[s] == noPlace {
 		return false
@@ -92,8 +101,14 @@ func (st *stream) outbids(s int, p *peer) bool {
 	if st.told.room&(1<<s) != 0 {
 		price = min(price, st.swap(p, p.least[s]))
 	}
-	w := st.worth(s, p, st.cost(parent, s))
-	return w >= leastBid && w >= price+bidStep
+	if w := st.worth(s, p, st.cost(parent, s)); w < leastBid || w < price+bidStep {
+		return false
+	}
+	if st.s.uploadLimit() == 0 {
+		return true
+	}
+	others, _ := st.withRoom(now, s, p)
+	return others >= sureOthers
 }
 
 // swap is the most that it costs if a child with so many below it goes under a

@@ -33,12 +33,13 @@ type Config struct {
 	Hop      time.Duration    // what each hop takes beside: processing, in no direct way
 	Loss     float64
 
-	Rate     int           // of the stream, in bit/s
-	KeyEvery time.Duration // between key frames
-	Pictures int           // messages a second, as a camera writes them; 0: each is one fragment
-	Copies   int           // that the publisher pushes of each slice, 0: the default
-	Uplinks  []Uplink      // of viewers, dealt by share; none: without limit
-	Source   Uplink        // of the publisher
+	Rate       int           // of the stream, in bit/s
+	KeyEvery   time.Duration // between key frames
+	Pictures   int           // messages a second, as a camera writes them; 0: each is one fragment
+	Copies     int           // that the publisher pushes of each slice, 0: the default
+	Uplinks    []Uplink      // of viewers, dealt by share; none: without limit
+	Source     Uplink        // of the publisher
+	Introducer Uplink        // of the first introducer, which passes on the stream as well
 
 	Introducers int // of the group, all of which a newcomer calls at once; those after the first watch as well. 0: one
 }
@@ -168,7 +169,7 @@ func New(cfg Config) (*Audience, error) {
 	} else {
 		a.world = newMessages(a)
 	}
-	if _, err := a.Add(Uplink{}); err != nil {
+	if _, err := a.Add(cfg.Introducer); err != nil {
 		return nil, err
 	}
 	p, err := a.Add(cfg.Source)
