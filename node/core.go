@@ -41,6 +41,10 @@ type CoreConfig struct {
 	// LoopbackMTU is that of transport.Config.
 	LoopbackMTU int
 
+	// LargeGroup is from how many members of its groups on the node does not stay in touch
+	// with introducers, which serve 4,096 at once. Default 1000.
+	LargeGroup int
+
 	// UnixMilli is the wall-clock time of instant zero, in milliseconds since
 	// 1970: what is signed carries it.
 	UnixMilli int64
@@ -72,6 +76,8 @@ type Core struct {
 	groups  []*GroupCore
 	leaving []*GroupCore // left, with farewells under way
 	boots   []*bootstrap
+	bootsAt clock.Time        // to look at how many of them are needed, Never without any
+	large   bool              // none is, for long: the groups are large
 	spread  *rand.Rand        // of the instants at which they are called; nil until one is needed
 	addrs   []element.Address // of this node, as it knows them itself
 
@@ -228,7 +234,7 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 
 // newCore returns one without transport.
 func newCore(cfg CoreConfig) *Core {
-	return &Core{cfg: cfg,
+	return &Core{cfg: cfg, bootsAt: clock.Never,
 		upload: replication.NewAllowance(cfg.UploadLimit), download: replication.NewAllowance(cfg.DownloadLimit)}
 }
 
@@ -304,9 +310,10 @@ func (c *Core) Deadline() clock.Time {
 	for _, b := range c.boots {
 		d = min(d, b.retryAt)
 	}
-	if len(c.boots) > bootstrapKeep {
+	if len(c.boots) > c.bootsKept() {
 		d = min(d, c.restAt())
 	}
+	d = min(d, c.bootsAt)
 	if len(c.orphans) > 0 {
 		d = min(d, c.orphans[0].when)
 	}

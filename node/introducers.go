@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -29,13 +30,16 @@ type bootstrap struct {
 // not all come back together. A node stays in touch with three; it calls the
 // others once in ten minutes for half a minute, so that an introducer that lost
 // everybody is found by the group, and parts of a group that know different
-// introducers meet. One that is lost is made good for by one that rests.
+// introducers meet. One that is lost is made good for by one that rests. Where groups
+// are so large that an introducer could not serve all who stay, a node treats all of them
+// like that, so that there is room for newcomers.
 const (
 	bootstrapRetry    = time.Second
 	bootstrapRetryMax = time.Minute
 	bootstrapKeep     = 3
 	bootstrapStay     = 30 * time.Second
 	bootstrapRest     = 10 * time.Minute
+	defaultLargeGroup = 1000
 )
 
 // AddBootstrap makes the node call the introducer at url, which was resolved
@@ -63,7 +67,7 @@ func (c *Core) down(now clock.Time, b *bootstrap) {
 	b.retryAt = now.Add(c.around(min(bootstrapRetry<<min(b.tries, 10), bootstrapRetryMax)))
 	b.tries++
 	for _, other := range c.boots {
-		if other.resting && c.bootsOpen() < bootstrapKeep {
+		if other.resting && c.bootsOpen() < c.bootsKept() {
 			other.resting, other.retryAt = false, now
 			break
 		}
@@ -94,9 +98,44 @@ func (c *Core) retryBootstraps(now clock.Time) {
 			c.callBootstrap(now, b)
 		}
 	}
-	if len(c.boots) > bootstrapKeep {
+	if now >= c.bootsAt {
+		c.lookAtBoots(now)
+	}
+	if len(c.boots) > c.bootsKept() {
 		c.restBootstraps(now)
 	}
+}
+
+// bootsKept is with how many introducers the node stays in touch.
+func (c *Core) bootsKept() int {
+	if c.large {
+		return 0
+	}
+	return bootstrapKeep
+}
+
+// lookAtBoots finds out whether the groups are large enough to do without introducers,
+// and calls those that rest if they have ceased to be.
+func (c *Core) lookAtBoots(now clock.Time) {
+	c.bootsAt = now.Add(bootstrapStay)
+	was := c.large
+	c.large = len(c.groups) > 0 && !slices.ContainsFunc(c.groups, func(g *GroupCore) bool { return !g.Large() })
+	if !was || c.large {
+		return
+	}
+	open := c.bootsOpen()
+	for _, b := range c.boots {
+		if b.resting && open < bootstrapKeep {
+			b.resting, b.retryAt = false, now
+			open++
+		}
+	}
+}
+
+// Large reports whether the group has so many members that this one, which has neighbors,
+// does not stay in touch with introducers.
+func (g *GroupCore) Large() bool {
+	return g.group.NeighborCount() > 1 && g.group.Estimate() >= cmp.Or(g.core.cfg.LargeGroup, defaultLargeGroup)
 }
 
 // Introducers returns how many introducers the node is in touch with, of those
@@ -119,7 +158,7 @@ func (c *Core) restAt() clock.Time {
 			oldest = min(oldest, b.since)
 		}
 	}
-	if open <= bootstrapKeep {
+	if open <= c.bootsKept() {
 		return clock.Never
 	}
 	return oldest.Add(bootstrapStay)
@@ -165,6 +204,7 @@ func (c *Core) bootstrapOpen(now clock.Time, id group.LinkID, s *transport.Sessi
 			continue
 		}
 		b.link, b.tries, b.since = id, 0, now
+		c.bootsAt = min(c.bootsAt, now.Add(bootstrapStay))
 		l := c.links.get(uint32(id))
 		l.boot, l.closeAt = true, clock.Never
 		c.report(CoreEvent{Kind: EventBootstrapUp, URL: b.url, Peer: s.Peer()})

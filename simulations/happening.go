@@ -36,6 +36,7 @@ const (
 	flowRefused
 	flowReceipt // a message that wanted one has arrived
 	bootAgain
+	bootRests // if the group is large
 )
 
 func (w *Messages) after(d time.Duration, h happening) { w.at(w.now.Add(d), h) }
@@ -87,6 +88,8 @@ func (w *Messages) happen(h *happening) {
 		if !h.node.stopped {
 			w.callBoot(h.node, h.boot)
 		}
+	case bootRests:
+		w.restBoot(h)
 	}
 }
 
@@ -157,6 +160,7 @@ func (w *Messages) openedAt(h *happening) {
 		h.boot.tries = 0
 		e.hungUp, e.told = false, true
 		n.Group.Group().AddIntroducer(w.now, e.id, h.far.peer)
+		w.after(bootStay, happening{kind: bootRests, node: n, end: e, boot: h.boot})
 	}
 	if n.dialing[h.far.peer] {
 		delete(n.dialing, h.far.peer)
@@ -168,6 +172,7 @@ func (w *Messages) openedAt(h *happening) {
 
 // callBoot calls an introducer.
 func (w *Messages) callBoot(n *Member, b *boot) {
+	b.resting = false
 	far := w.byPeer[b.peer]
 	if far == nil || far.stopped {
 		w.after(min(bootRetry<<min(b.tries, 10), bootRetryMax), happening{kind: bootAgain, node: n, boot: b})
@@ -175,6 +180,22 @@ func (w *Messages) callBoot(n *Member, b *boot) {
 		return
 	}
 	w.connect(n, far, 0, b)
+}
+
+// restBoot lets an introducer go if the group is large, as a node does.
+func (w *Messages) restBoot(h *happening) {
+	n, e := h.node, h.end
+	if n.stopped || !e.up {
+		return
+	}
+	if !n.Group.Large() {
+		w.after(bootStay, *h)
+		return
+	}
+	h.boot.resting = true
+	n.Group.Group().RemoveIntroducer(w.now, e.id)
+	w.after(bootRest, happening{kind: bootAgain, node: n, boot: h.boot})
+	w.turn(n)
 }
 
 // down tells an end's owner that the session is over.
@@ -187,7 +208,7 @@ func (w *Messages) down(e *end) {
 	n.Group.Group().LinkDown(w.now, e.id)
 	w.turn(n)
 	for _, b := range n.boots {
-		if b.peer == e.far.owner.peer {
+		if b.peer == e.far.owner.peer && !b.resting {
 			w.after(bootRetry, happening{kind: bootAgain, node: n, boot: b})
 		}
 	}

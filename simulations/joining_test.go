@@ -19,6 +19,7 @@ type gathering struct {
 	net     *Network
 	spec    *group.Spec
 	members map[*Node]*node.GroupCore
+	large   int // node.CoreConfig.LargeGroup
 }
 
 func newGathering(t *testing.T, seed uint64, f group.SpecFields) *gathering {
@@ -28,13 +29,13 @@ func newGathering(t *testing.T, seed uint64, f group.SpecFields) *gathering {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gathering{t, New(Config{Seed: seed}), spec, map[*Node]*node.GroupCore{}}
+	return &gathering{t: t, net: New(Config{Seed: seed}), spec: spec, members: map[*Node]*node.GroupCore{}}
 }
 
 // join adds a node that calls these as introducers.
 func (g *gathering) join(introduce bool, lan bool, introducers ...*Node) *Node {
 	g.t.Helper()
-	n, err := g.net.AddNode(node.CoreConfig{Introduce: introduce, SimulatedCrypto: true})
+	n, err := g.net.AddNode(node.CoreConfig{Introduce: introduce, SimulatedCrypto: true, LargeGroup: g.large})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -130,6 +131,50 @@ func TestIntroducersCooperate(t *testing.T) {
 	t.Logf("found after %v", took)
 	g.join(false, false, back)
 	g.until(10*time.Second, "a newcomer comes in through it")
+}
+
+// Members of a large group do not stay in touch with the introducer, which could not
+// serve them all, but come back from time to time, and for good when few are left.
+func TestLargeGroupSparesIntroducers(t *testing.T) {
+	g := newGathering(t, 33, group.SpecFields{Multicast: true, ServerChannel: true})
+	g.large = 20
+	door := g.join(true, false)
+	inTouch := func() (n int) {
+		for m := range g.members {
+			n += m.Core.Introducers()
+		}
+		return n
+	}
+	for range 39 {
+		g.join(false, false, door)
+		g.net.Run(100 * time.Millisecond)
+	}
+	g.until(5*time.Second, "one ring of all")
+	if got := inTouch(); got != 39 {
+		t.Errorf("at first %d of 39 are in touch with the introducer", got)
+	}
+	g.net.Run(65 * time.Second)
+	if got := inTouch(); got != 0 {
+		t.Errorf("a minute later %d are", got)
+	}
+	if why := g.rings(); why != "" {
+		t.Error(why)
+	}
+	most := 0
+	for range 25 {
+		g.net.Run(30 * time.Second)
+		most = max(most, inTouch())
+	}
+	if most == 0 || most > 20 {
+		t.Errorf("in the next 12 minutes up to %d at a time, want some, and not all at once", most)
+	}
+
+	g.stop(g.net.Nodes()[1:31]...)
+	g.until(15*time.Second, "one ring of those who are left")
+	g.net.Run(time.Minute)
+	if got := inTouch(); got != 9 {
+		t.Errorf("when the group is small again %d of 9 are in touch", got)
+	}
 }
 
 // A node tries all ways into a group at once: an introducer that does not

@@ -57,7 +57,7 @@ func (l memberLinks) Dial(now clock.Time, peer group.PeerID, addrs []element.Add
 func (l memberLinks) HangUp(now clock.Time, id group.LinkID) {
 	if e := l.n.ends.get(uint32(id)); e != nil && !e.hungUp {
 		for _, b := range l.n.boots {
-			if b.peer == e.far.owner.peer {
+			if b.peer == e.far.owner.peer && !b.resting {
 				return // which the node stays in touch with
 			}
 		}

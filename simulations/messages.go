@@ -64,6 +64,8 @@ const (
 	lossDelay    = 20 * time.Millisecond // beside a round trip, until a loss is noticed
 	bootRetry    = time.Second
 	bootRetryMax = time.Minute
+	bootStay     = 30 * time.Second // with an introducer of a large group,
+	bootRest     = 10 * time.Minute // and until it is called again
 )
 
 // MessagesStats counts what happened.
@@ -121,8 +123,9 @@ type Member struct {
 }
 
 type boot struct {
-	peer  group.PeerID
-	tries int
+	peer    group.PeerID
+	tries   int
+	resting bool // the group is large: it is called again later
 }
 
 // end is one end of a session.

@@ -21,6 +21,7 @@ type Figures struct {
 	DigestsPulled            float64 // share of first copies
 	Waited                   float64 // share of the fragments that came before their digest
 	WaitedFor                float64 // ms, of Mean, for that
+	Blank                    float64 // share of the viewers that have seen nothing yet, to whom nothing is due
 	OnTime                   float64 // share of the fragments that were due
 	Delivered                float64 // share of them that came at all
 	Duplicates               float64 // by unique payload
@@ -122,8 +123,12 @@ func (a *Audience) leave(m *Member) {
 // a second to arrive if the caller let that pass after End, or they are not due.
 func (a *Audience) Figures() *Figures {
 	f := &Figures{}
-	for _, m := range a.Viewers() {
+	viewers := a.Viewers()
+	for _, m := range viewers {
 		a.leave(m)
+		if m.began == 0 {
+			f.Blank += 1 / float64(len(viewers))
+		}
 	}
 	a.measuring, a.ended = false, a.world.now()
 	after, n := a.totals(), float64(len(a.delays))

@@ -76,6 +76,7 @@ func (r *row) addFigures(f *Figures) {
 	r.add("came before their digest", f.Waited)
 	r.add("wait for digests, ms", f.WaitedFor)
 	r.add("p99 delay, ms", f.P99)
+	r.add("viewers without a picture", f.Blank)
 	r.add("late or lost at 500 ms", 1-f.OnTime)
 	r.add("duplicates / payload", f.Duplicates)
 	r.add("pulled", f.Pulled)

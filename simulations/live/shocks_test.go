@@ -57,6 +57,7 @@ func TestRowCities(t *testing.T) {
 		r.addFigures(a.steady(r.length()))
 	})
 	r.atMost("mean delay / direct", 1.9)
+	r.atMost("viewers without a picture", 0.001)
 }
 
 var lines = [2]time.Duration{time.Millisecond, 10 * time.Millisecond}
