@@ -25,6 +25,9 @@ type uplink struct {
 	sentThen uint64     // up to since
 	waitThen int        // at since
 	tried    bool       // the limit was raised to see whether it may be
+
+	tooMuch  uint64     // what was sent when the line was full: it does not carry that
+	until    clock.Time // for so long that is believed
 	patience time.Duration
 }
 
@@ -38,8 +41,9 @@ const (
 	uplinkRest     = time.Second            // after the limit was set, for what waits to go out
 	uplinkMute     = 250 * time.Millisecond // without a word from a child
 	uplinkOutage   = 5 * time.Second        // after half of them were mute
-	uplinkPatience = 30 * time.Second       // until it is raised
-	maxPatience    = 8 * time.Minute
+	uplinkRaise    = 30 * time.Second       // until it is raised to what is not known to be too much,
+	uplinkPatience = 4 * time.Minute        // and beyond that; twice as long after each time that it was too much
+	maxPatience    = time.Hour
 )
 
 // uploadLimit is the most that may be sent, in bytes per second: what was told, or what was
@@ -96,12 +100,14 @@ func (s *Service) watchUplink(now clock.Time) {
 		if u.full++; u.full < uplinkFull {
 			break
 		}
-		out := int64(sent-u.sentThen) - int64(waiting-u.waitThen)
-		carried := uint64(max(out, 0)) * uint64(time.Second) / uint64(now.Sub(u.since))
+		offered, over := sent-u.sentThen, uint64(now.Sub(u.since))
+		out := int64(offered) - int64(waiting-u.waitThen)
+		carried := uint64(max(out, 0)) * uint64(time.Second) / over
 		u.limit = max(carried-carried/uplinkShare, 1)
 		if u.patience = max(u.patience, uplinkPatience); u.tried {
 			u.patience = min(2*u.patience, maxPatience)
 		}
+		u.tooMuch, u.until = offered*uint64(time.Second)/over, now.Add(u.patience)
 		u.tried, u.full, u.since = false, 0, now.Add(uplinkRest)
 	}
 }
@@ -110,23 +116,26 @@ func (s *Service) watchUplink(now clock.Time) {
 // it would not matter.
 func (s *Service) tryMore(now clock.Time) {
 	u := &s.uplink
-	if u.limit == 0 || now.Sub(u.since) < u.patience {
+	if u.limit == 0 || now.Sub(u.since) < uplinkRaise {
 		return
 	}
-	if u.tried {
-		u.patience = max(u.patience/2, uplinkPatience)
-	}
-	u.since, u.tried = now, false
 	rate, most := uint64(0), uint64(0)
 	for _, st := range s.streams {
 		rate = max(rate, st.meter.rate)
 		most += st.meter.rate * uint64(max(st.pushLimit(), 0))
 	}
+	u.since, u.tried = now, false
 	if s.UploadNeeded()+s.reserved+rate/numSlices < u.limit-u.limit/admitSpare {
 		return
 	}
 	// To one slice at least: a limit that was found far too low would never come up again.
-	if u.limit = max(u.limit+u.limit/uplinkStep, rate/numSlices); u.limit > 2*most {
+	next := max(u.limit+u.limit/uplinkStep, rate/numSlices)
+	if now < u.until {
+		if next = min(next, u.tooMuch-u.tooMuch/uplinkStep); next < u.limit+u.limit/uplinkShare {
+			return
+		}
+	}
+	if u.limit = next; u.limit > 2*most {
 		u.limit = 0
 		return
 	}

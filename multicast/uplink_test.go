@@ -40,8 +40,22 @@ func TestUplinkIsFoundOut(t *testing.T) {
 		}
 	}
 
+	// That it carries no more is tried once, and then left alone for minutes.
+	tried, over := 0, false
+	for range 3 * 60 * 5 {
+		w.run(200 * time.Millisecond)
+		if now := pub.svc.uploadLimit() > 300_000; now != over {
+			if over = now; now {
+				tried++
+			}
+		}
+	}
+	if tried > 1 {
+		t.Errorf("in three minutes %d limits were tried that the line does not carry", tried)
+	}
+
 	pub.line = 0
-	w.run(4 * time.Minute)
+	w.run(8 * time.Minute)
 	if l := pub.svc.uploadLimit(); l != 0 && l < 320_000 {
 		t.Errorf("a line that has become wide is still taken for one of %d bytes a second", l)
 	}
@@ -56,8 +70,8 @@ func TestLimitComesUpAgain(t *testing.T) {
 	w.mesh(n)
 	w.run(2 * time.Second)
 	u := &pub.svc.uplink
-	u.limit, u.since, u.patience = 1, w.now, uplinkPatience
-	w.run(2 * uplinkPatience)
+	u.limit, u.since, u.tooMuch, u.until = 1, w.now, 200_000, w.now.Add(uplinkPatience)
+	w.run(2 * uplinkRaise)
 	if l := pub.svc.uploadLimit(); l < 20_000 {
 		t.Errorf("after a minute the limit is %d bytes a second, of a stream of 200000", l)
 	}
