@@ -50,6 +50,10 @@ var All = []Figure{
 	{Name: "direct_p99_ms", Group: "Delay", Text: "The same, 99 of 100 deliveries."},
 	{Name: "stretch_mean_ratio", Better: Less, Group: "Delay", Text: "Mean delay by mean direct latency: what relaying costs. Below 1, detours are faster than the straight way."},
 	{Name: "stretch_p99_ratio", Better: Less, Group: "Delay", Text: "The same of the 99th percentiles."},
+	{Name: "fragment_delay_mean_ms", Better: Less, Group: "Delay", Text: "Time from the publisher's write to the arrival of a fragment at a viewer, whatever is missing before it; mean over all fragments and viewers."},
+	{Name: "fragment_delay_p99_ms", Better: Less, Group: "Delay", Text: "The same, 99 of 100 arrivals."},
+	{Name: "fragment_stretch_mean_ratio", Better: Less, Group: "Delay", Text: "Mean delay of fragments by the mean direct latency of the same fragments."},
+	{Name: "fragment_stretch_p99_ratio", Better: Less, Group: "Delay", Text: "The same of the 99th percentiles."},
 
 	{Name: "ontime_200ms_ratio", Better: More, Group: "Continuity", Text: "Share of the messages that were due at a viewer and could be played within 200 ms."},
 	{Name: "ontime_500ms_ratio", Better: More, Group: "Continuity", Text: "The same within 500 ms."},

@@ -42,7 +42,7 @@ func Text(name string, v float64) string {
 func isShare(name string) bool {
 	base, _, _ := strings.Cut(name, ".")
 	switch base {
-	case "stretch_mean_ratio", "stretch_p99_ratio", "publisher_copies_ratio", "publisher_wire_copies_ratio", "real_time_ratio":
+	case "stretch_mean_ratio", "stretch_p99_ratio", "fragment_stretch_mean_ratio", "fragment_stretch_p99_ratio", "publisher_copies_ratio", "publisher_wire_copies_ratio", "real_time_ratio":
 		return false
 	}
 	return true

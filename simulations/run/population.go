@@ -194,6 +194,9 @@ func (r *run) arrive(as role) (*member, error) {
 		if as == holder {
 			r.hold(now, m)
 		}
+		if as == publisher || as == viewer {
+			m.group.Streams().Observe(func(_ clock.Time, id uint64) { r.fragment(m, id) })
+		}
 		if as == publisher && r.s.Live.Announced {
 			r.announce(now)
 		}

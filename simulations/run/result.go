@@ -69,7 +69,7 @@ func (r *run) result(seed uint64, wall time.Duration) *Result {
 	if b, ok := r.net.Err().(*simulations.Breach); ok {
 		res.Breach = b
 	}
-	if r.began == 0 {
+	if !r.begun {
 		return res // it did not get beyond its warm-up
 	}
 	if r.s.Live != nil {
@@ -124,13 +124,14 @@ func (r *run) streamFigures(res *Result) {
 			res.set(name, v)
 		}
 	}
+	r.fragments.figures(res)
 	res.set("lost_ratio", float64(t.lost)/float64(t.lost+t.played))
 	res.set("duplicates_ratio", float64(t.dups)/float64(t.fragments))
 	res.set("stream_control_ratio", float64(t.count.ControlBytesSent)/float64(t.count.BytesSent))
-	media := float64(r.sent) * float64(len(r.message))
+	media := float64(r.sent-min(r.counted, r.sent)) * float64(len(r.message))
 	res.set("wire_overhead_ratio", float64(t.net.Bytes)/(float64(t.played)*float64(len(r.message)))-1)
 	if r.pub != nil {
-		res.set("publisher_copies_ratio", float64(r.pub.Stats().BytesSent)/media)
+		res.set("publisher_copies_ratio", float64(r.pub.Stats().BytesSent-r.publisher().books.stream.BytesSent)/media)
 		res.set("publisher_wire_copies_ratio", float64(t.pubSent)/media)
 	}
 	res.set("depth_mean_hops", t.depth.Mean())

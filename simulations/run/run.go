@@ -89,15 +89,19 @@ type run struct {
 	interval time.Duration
 	keyEach  uint64
 	message  []byte
-	pattern  pattern // of the stream
-	sent     uint64  // messages
-	began    clock.Time
+	pattern  pattern    // of the stream
+	sent     uint64     // messages
+	counted  uint64     // number of the first one that is measured
+	opened   clock.Time // when the stream begins
+	began    clock.Time // when measuring does
 	ended    clock.Time
 
+	begun     bool // measuring has
 	measuring bool
 	one       sync.Mutex // over what the turns of several nodes count: tally, windows, traffic
 	windows   windows
 	tally     tally
+	fragments fragments
 	traffic   traffic
 	routing   routing
 	files     files
@@ -168,7 +172,7 @@ func (r *run) lookahead() time.Duration {
 	if s.Routing != nil || s.Talk != nil || s.Checks.Order || o.Watch != nil || o.Delivered != nil || o.Tell != nil {
 		return 0
 	}
-	least := r.m.Least() + 2*time.Duration(s.Network.LastMile[0])
+	least := r.m.Least() + 2*time.Duration(s.Network.LastMile[0]) + time.Duration(s.Network.Hop)
 	if least < leastLookahead {
 		return 0
 	}
@@ -216,11 +220,16 @@ func (r *run) pass(ctx context.Context) error {
 // plan arranges for everything whose time is known.
 func (r *run) plan() error {
 	s := r.s
+	r.began = clock.Time(s.Warmup)
+	r.opened = r.began
 	if s.Live != nil {
 		r.interval = time.Duration(int64(s.Live.Message) * 8 * int64(time.Second) / int64(s.Live.Bitrate))
 		r.keyEach = uint64(max(time.Duration(s.Live.KeyEvery)/r.interval, 1))
 		r.message = make([]byte, s.Live.Message)
 		r.pattern = newPattern(len(r.message))
+		r.opened = clock.Time(s.Warmup - s.Live.Lead)
+		r.counted = uint64((time.Duration(s.Live.Lead) + r.interval - 1) / r.interval)
+		r.fragments.init(len(r.message))
 	}
 	if n := r.m.Slices(); n > 1 {
 		for i := 1; time.Duration(s.Network.Slice)*time.Duration(i) < s.Total(); i++ {
@@ -232,21 +241,27 @@ func (r *run) plan() error {
 	}
 	r.planShocks()
 	r.planTalkers()
-	r.net.At(clock.Time(s.Warmup), r.begin)
+	if s.Live != nil && s.Live.Lead > 0 {
+		r.net.At(r.opened, r.open)
+	}
+	r.net.At(r.began, r.begin)
 	r.net.At(clock.Time(s.Warmup+s.Duration), r.finish)
 	return nil
 }
 
 // begin ends the warm-up.
 func (r *run) begin() {
-	r.measuring = true
-	r.began = r.net.Now()
+	r.begun, r.measuring = true, true
 	r.tally.baseline(r)
 	r.beginTraffic()
 	r.beginFiles()
-	if r.s.Live == nil {
-		return
+	if r.s.Live != nil && r.s.Live.Lead == 0 {
+		r.open()
 	}
+}
+
+// open begins the stream.
+func (r *run) open() {
 	if !r.s.Live.Announced {
 		r.net.Do(r.publisher().node, r.announce)
 	}
@@ -272,23 +287,26 @@ func (r *run) publish() {
 	if r.pub == nil || p.gone || r.ended != 0 {
 		return
 	}
+	r.fragments.wrote(r.net.Now())
 	r.net.Do(p.node, func(now clock.Time) {
 		r.pattern.fill(r.message, r.sent)
 		if err := r.pub.Write(now, multicast.Message{
-			Data: r.message, Timestamp: uint32(r.net.Now().Sub(r.began) / time.Millisecond),
+			Data: r.message, Timestamp: uint32(r.net.Now().Sub(r.opened) / time.Millisecond),
 			Key: r.sent%r.keyEach == 0, SentAt: p.node.Unix(),
 		}); err != nil {
 			r.net.Fail(p.node, "write", err.Error())
 		}
 	})
-	r.windows.published(r.net.Now().Sub(r.began))
+	if r.sent >= r.counted {
+		r.windows.published(r.net.Now().Sub(r.began))
+	}
 	r.sent++
 	r.net.At(r.publishedAt(r.sent), r.publish)
 }
 
 // publishedAt returns when a message is written, by its number from 0.
 func (r *run) publishedAt(number uint64) clock.Time {
-	return r.began.Add(time.Duration(number) * r.interval)
+	return r.opened.Add(time.Duration(number) * r.interval)
 }
 
 // finish ends what is measured.
@@ -316,7 +334,7 @@ func (r *run) link(from, to int) simulations.Link {
 	a, b := r.members[from], r.members[to]
 	n := &r.s.Network
 	l := simulations.Link{
-		Latency: r.m.OneWayAt(r.slice, a.place, b.place) + a.lastMile + b.lastMile,
+		Latency: r.direct(a, b) + time.Duration(n.Hop),
 		Jitter:  time.Duration(n.Jitter), Ordered: n.Ordered,
 		Loss:    float64(n.Loss),
 		Reorder: float64(n.Reorder), ReorderDelay: time.Duration(n.ReorderDelay),
@@ -326,6 +344,11 @@ func (r *run) link(from, to int) simulations.Link {
 		l.Burst = &simulations.Burst{Good: time.Duration(n.BurstGood), Bad: time.Duration(n.BurstBad)}
 	}
 	return l
+}
+
+// direct is what the network alone takes from one node to another.
+func (r *run) direct(from, to *member) time.Duration {
+	return r.m.OneWayAt(r.slice, from.place, to.place) + from.lastMile + to.lastMile
 }
 
 func (r *run) inRegion(region string) (places []int) {

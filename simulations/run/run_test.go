@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,6 +174,81 @@ func TestFiguresOfAFlatNetwork(t *testing.T) {
 	// 6 viewers of 200 kbit/s, 3 s.
 	if got, want := float64(res.Delay.Count()), 6*200e3*3/8/940; math.Abs(got-want) > 0.1*want {
 		t.Errorf("got %v deliveries, want some %.0f", got, want)
+	}
+}
+
+// A stream that goes on before it is measured is seen from its beginning, and
+// nothing of that is in the figures.
+func TestLead(t *testing.T) {
+	var first time.Duration
+	alone := once(t, parse(t, tiny), 3, Options{})
+	res := once(t, parse(t, tiny+"lead = \"1500ms\"\n"), 3, Options{Tell: func(h Happening) {
+		if h.What == "first_frame" && first == 0 {
+			first = h.At
+		}
+	}})
+	if first < 1500*time.Millisecond || first > 2*time.Second {
+		t.Errorf("the first message is seen at %v, want soon after 1.5s", first)
+	}
+	f, was := res.Figures, alone.Figures
+	if got, want := res.Delay.Count(), uint64(6*80); got != want { // 3 s in messages of 37.6 ms
+		t.Errorf("got %d deliveries, want %d", got, want)
+	}
+	if f["lost_ratio"] != 0 || f["ontime_200ms_ratio"] != 1 || f["not_started_ratio"] != 0 {
+		t.Errorf("lost %v, on time %v, not started %v", f["lost_ratio"], f["ontime_200ms_ratio"], f["not_started_ratio"])
+	}
+	if got, want := f["publisher_copies_ratio"], was["publisher_copies_ratio"]; got < 1 || got > 1.2*want {
+		t.Errorf("%v copies of the publisher, %v without a lead", got, want)
+	}
+	// Trees are there when measuring begins, so nothing has to be pulled.
+	if f["pulled_ratio"] >= was["pulled_ratio"] {
+		t.Errorf("pulled: %v, %v without a lead", f["pulled_ratio"], was["pulled_ratio"])
+	}
+	if len(res.OnTime) != 30 || len(res.Seconds) != 3 {
+		t.Errorf("%d tenths of a second and %d seconds were measured, want 30 and 3", len(res.OnTime), len(res.Seconds))
+	}
+}
+
+// What nodes do with a datagram takes time at each hop, and none of the direct
+// way. A fragment alone waits for nothing but its signature; a message that is
+// played waits for those before it.
+func TestHops(t *testing.T) {
+	f := once(t, parse(t, strings.Replace(tiny, "latency", "hop = \"10ms\"\nlatency", 1)+"lead = \"1500ms\"\n"), 3, Options{}).Figures
+	if math.Abs(f["direct_mean_ms"]-30) > 0.5 {
+		t.Errorf("direct: got %v ms, want 30", f["direct_mean_ms"])
+	}
+	if least := 40 * f["depth_mean_hops"]; f["fragment_delay_mean_ms"] < least || f["delay_mean_ms"] < f["fragment_delay_mean_ms"] {
+		t.Errorf("delay of fragments: got %v ms, want %v ms at least and at most the delay of messages, %v", f["fragment_delay_mean_ms"], least, f["delay_mean_ms"])
+	}
+	if got, want := f["fragment_stretch_mean_ratio"], f["fragment_delay_mean_ms"]/30; math.Abs(got-want) > 0.02*want {
+		t.Errorf("stretch of fragments: got %v, want %v", got, want)
+	}
+}
+
+// Fragments are told from digests, which have numbers of their own, and long
+// streams are not remembered for ever.
+func TestFragments(t *testing.T) {
+	var f fragments
+	f.init(2000)
+	if f.each != 3 {
+		t.Errorf("2000 bytes make %d fragments, want 3", f.each)
+	}
+	f.wrote(10)
+	f.wrote(20)
+	for _, id := range []uint64{2, 3, 4, 6} {
+		f.out(id)
+	}
+	for id, want := range []clock.Time{0, 0, 10, 10, 10, 0, 20, 0} {
+		if got := f.written(uint64(id)); got != want {
+			t.Errorf("fragment %d: written at %v, want %v", id, got, want)
+		}
+	}
+	for id := uint64(7); id < 4*fragmentsKept; id++ {
+		f.wrote(30)
+		f.out(id)
+	}
+	if len(f.at) > 2*fragmentsKept || f.written(6) != 0 || f.written(3*fragmentsKept) != 30 {
+		t.Errorf("%d are remembered, the sixth at %v and a late one at %v", len(f.at), f.written(6), f.written(3*fragmentsKept))
 	}
 }
 

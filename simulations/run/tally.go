@@ -14,6 +14,7 @@ import (
 type books struct {
 	sent, group     uint64
 	dials, failed   uint64
+	stream          multicast.StreamCounts
 	fragments, dups uint64 // at the latest sample
 }
 
@@ -98,7 +99,21 @@ func (t *tally) baseline(r *run) {
 		m.books.sent = m.node.Sent
 		gs := m.group.Group().Stats()
 		m.books.group, m.books.dials, m.books.failed = gs.BytesSent, gs.Dials, gs.DialsFailed
+		m.books.stream = m.stream()
+		m.books.fragments, m.books.dups = m.books.stream.Fragments, m.books.stream.Duplicates
 	}
+}
+
+// stream returns what a member has counted of the stream.
+func (m *member) stream() (c multicast.StreamCounts) {
+	for _, st := range m.group.Streams().Streams() {
+		c.BytesSent += st.BytesSent
+		c.ControlBytesSent += st.ControlBytesSent
+		c.Fragments += st.Fragments
+		c.Duplicates += st.Duplicates
+		c.FragmentsRequestedFromPeers += st.FragmentsRequestedFromPeers
+	}
+	return c
 }
 
 // delivered counts a message.
@@ -143,14 +158,13 @@ func (r *run) closeBooks(m *member) {
 			t.notJoined++
 		}
 	}
-	for _, st := range m.group.Streams().Streams() {
-		t.count.BytesSent += st.BytesSent
-		t.count.ControlBytesSent += st.ControlBytesSent
-		if m.watch != nil {
-			t.fragments += st.Fragments
-			t.dups += st.Duplicates
-			t.pulled += st.FragmentsRequestedFromPeers
-		}
+	now, was := m.stream(), &m.books.stream
+	t.count.BytesSent += now.BytesSent - was.BytesSent
+	t.count.ControlBytesSent += now.ControlBytesSent - was.ControlBytesSent
+	if m.watch != nil {
+		t.fragments += now.Fragments - was.Fragments
+		t.dups += now.Duplicates - was.Duplicates
+		t.pulled += now.FragmentsRequestedFromPeers - was.FragmentsRequestedFromPeers
 	}
 	mc, cc := m.group.Streams().Counters(), m.node.Core.Counters()
 	t.refused += gs.LinksRefused + gs.FlowsRefused + mc.NeighborsRefused + mc.StreamsRefused + mc.FlowsRefused +
@@ -178,17 +192,16 @@ func (r *run) countUpload(m *member, rate float64) {
 // closeViewer counts how a viewer fared, when it goes or after the drain.
 func (r *run) closeViewer(m *member, stayed bool) {
 	w := m.watch
-	if w == nil || r.began == 0 {
+	if w == nil || !r.begun {
 		return
 	}
 	t := &r.tally
 	if w.begun {
 		r.settle(w, r.net.Now())
-		if stayed && r.sent > w.next {
-			w.lost += r.sent - w.next
+		if stayed {
+			w.lost += r.missed(w, r.sent)
 		}
-		direct := r.link(r.publisher().node.Number(), m.node.Number()).Latency
-		t.direct.Add(uint64(direct/time.Microsecond), w.count)
+		t.direct.Add(uint64(r.direct(r.publisher(), m)/time.Microsecond), w.count)
 		t.lost += w.lost
 		t.played += uint64(w.count)
 	}

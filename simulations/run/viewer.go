@@ -89,15 +89,20 @@ func (r *run) frame(m *member, f *multicast.Frame) {
 	defer r.one.Unlock()
 	if !w.begun {
 		w.begun, w.beganAt = true, now
-		w.done = binOf(now.Sub(r.began)) + 1
+		if now >= r.began {
+			w.done = binOf(now.Sub(r.began)) + 1
+		}
 		if r.measuring && m.born > r.began {
 			r.tally.startup.Add(uint64(now.Sub(m.born)/time.Microsecond), 1)
 		}
 		r.tell(m, "first_frame", "after %v", now.Sub(m.born))
 	} else {
-		w.lost += number - w.next
+		w.lost += r.missed(w, number)
 	}
 	w.next, w.last = number+1, number
+	if number < r.counted {
+		return // nothing of that is measured
+	}
 	if r.opts.Delivered != nil && at >= m.born {
 		r.opts.Delivered(m.node.Number(), now.Sub(at))
 	}
@@ -121,6 +126,13 @@ func (r *run) frame(m *member, f *multicast.Frame) {
 			}
 		}
 	}
+}
+
+// missed returns how many of the messages from the next one to another are
+// missing, of those that are measured.
+func (r *run) missed(w *watching, number uint64) uint64 {
+	from := max(w.next, r.counted)
+	return max(number, from) - from
 }
 
 // settle moves the windows in which nothing can be on time any more from a

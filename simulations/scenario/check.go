@@ -67,6 +67,9 @@ func (d *decoder) check(s *Scenario) {
 	if s.Live != nil && s.Live.PublisherClass != "" {
 		d.isClass(s, "live.publisher_class", s.Live.PublisherClass)
 	}
+	if s.Live != nil && s.Live.Lead >= s.Warmup && !d.bad("live.lead") && !d.bad("warmup") {
+		d.complain("live.lead", "%v is not less than warmup, which is %v: the publisher has to come first", s.Live.Lead, s.Warmup)
+	}
 	if s.Live != nil && !d.bad("live.bitrate") {
 		if perSecond := float64(s.Live.Bitrate) / 8 / float64(s.Live.Message); perSecond > 20_000 {
 			d.complain("live.message", "%v at %v are %.0f messages a second: at most 20000", s.Live.Message, s.Live.Bitrate, perSecond)

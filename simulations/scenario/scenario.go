@@ -59,6 +59,7 @@ type Network struct {
 	LastMile  [2]Duration `toml:"last_mile" doc:"least and most that a node's own line adds one way, evenly distributed; 1 to 10 ms where geography is synthetic, otherwise nothing"`
 
 	Jitter       Duration `toml:"jitter" default:"0s" min:"0s" max:"10s" doc:"added to each datagram's latency, evenly from nothing up to this"`
+	Hop          Duration `toml:"hop" default:"0s" min:"0s" max:"1s" doc:"added to each datagram's latency, for what nodes do with it; it is no part of the direct latency that delays are compared with"`
 	Ordered      bool     `toml:"ordered" default:"false" doc:"jitter does not let datagrams overtake each other"`
 	Loss         Ratio    `toml:"loss" default:"0" max:"1" doc:"share of datagrams that is lost, each for itself"`
 	BurstGood    Duration `toml:"burst_good" default:"0s" min:"0s" max:"1h" doc:"mean time between bursts of loss on a path; needs burst_bad"`
@@ -132,6 +133,7 @@ type Live struct {
 	PublisherClass string   `toml:"publisher_class" default:"" doc:"class of the publisher and of the introducers; without it they have fast links"`
 	PushLimit      int      `toml:"push_limit" default:"0" min:"0" max:"64" doc:"copies of each slice that the publisher pushes; 0 is the node's default"`
 	Window         Duration `toml:"window" default:"8s" min:"1s" max:"10m" doc:"how long a message is worth having"`
+	Lead           Duration `toml:"lead" default:"0s" min:"0s" max:"24h" doc:"the stream begins so long before the end of warmup, and nothing of that is measured; less than warmup"`
 	Announced      bool     `toml:"announced" default:"false" doc:"the publisher announces the stream when it comes, and viewers take their places; otherwise with the first message, at the end of warmup"`
 	AnyFrame       bool     `toml:"any_frame" default:"false" doc:"viewers begin with the newest message, not with a key frame"`
 }
