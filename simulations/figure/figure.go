@@ -29,6 +29,9 @@ type Figure struct {
 	// shock, "name.class".
 	PerName bool
 
+	// Never says that it is -1 where something did not come about.
+	Never bool
+
 	// Machine says that it depends on the machine and its load, not on the
 	// scenario and seed alone.
 	Machine bool
@@ -39,6 +42,8 @@ var All = []Figure{
 	{Name: "startup_p50_ms", Better: Less, Group: "Startup", Text: "Time from a viewer's start, with no connection yet, to its first message, for viewers that come while the stream runs: half of them waited for less."},
 	{Name: "startup_p95_ms", Better: Less, Group: "Startup", Text: "The same, 95 of 100 viewers."},
 	{Name: "startup_p99_ms", Better: Less, Group: "Startup", Text: "The same, 99 of 100 viewers."},
+	{Name: "startup_max_ms", Better: Less, Group: "Startup", Text: "The longest of all."},
+	{Name: "startup_less_join_p95_ms", Better: Less, Group: "Startup", Text: "The same without a round trip to the nearest introducer, which is what joining takes wherever the viewer is, 95 of 100 viewers."},
 	{Name: "not_started_ratio", Better: Less, Group: "Startup", Text: "Share of viewers that stayed for 5 s or more and got nothing at all."},
 
 	{Name: "delay_mean_ms", Better: Less, Group: "Delay", Text: "Time from the publisher's write to the moment a viewer can play a message, in order; mean over all messages and viewers."},
@@ -59,7 +64,8 @@ var All = []Figure{
 	{Name: "ontime_500ms_ratio", Better: More, Group: "Continuity", Text: "The same within 500 ms."},
 	{Name: "ontime_1000ms_ratio", Better: More, Group: "Continuity", Text: "The same within 1 s."},
 	{Name: "lost_ratio", Better: Less, Group: "Continuity", Text: "Share of messages that a viewer skipped because they did not come inside the stream's window, or never got although it stayed to the end."},
-	{Name: "recovery_s", Better: Less, Group: "Continuity", PerName: true, Text: "Time after a shock from which on 99.9 % of messages are on time again, in every window of 1 s for a second; -1 if that did not come about before the next shock or the end."},
+	{Name: "short_ratio", Better: Less, Group: "Continuity", Text: "By how much fewer fragments viewers receive than are published, of viewers that watch all along a stream that began before."},
+	{Name: "recovery_s", Better: Less, Group: "Continuity", PerName: true, Never: true, Text: "Time after a shock from which on 99.9 % of messages are on time again, in every window of 1 s for a second; -1 if that did not come about before the next shock or the end."},
 	{Name: "worst_ontime_ratio", Better: More, Group: "Continuity", PerName: true, Text: "The worst second after a shock: share of messages on time."},
 
 	{Name: "duplicates_ratio", Better: Less, Group: "Cost", Text: "Fragments that viewers received again, by fragments received first."},

@@ -49,7 +49,7 @@ func Compare(a, b *Document, threshold float64) []Change {
 // wrongWay returns by how much a figure got worse, negative if it got better.
 // A recovery that does not come about is worse than any that does.
 func wrongWay(f figure.Figure, a, b float64) float64 {
-	if f.Name == "recovery_s" && (a < 0) != (b < 0) {
+	if f.Never && (a < 0) != (b < 0) {
 		if b < 0 {
 			return math.Inf(1)
 		}

@@ -57,7 +57,8 @@ type Expected struct {
 	Bound string  `json:"bound"`
 	Mean  float64 `json:"mean"`
 	Holds bool    `json:"holds"`
-	None  bool    `json:"none,omitempty"` // the runs do not have the figure
+	None  bool    `json:"none,omitempty"`  // the runs do not have the figure
+	Never bool    `json:"never,omitempty"` // what it tells of did not come about in one of the runs at least
 }
 
 // New makes the document of a scenario's runs.
@@ -84,7 +85,9 @@ func New(s *scenario.Scenario, settings []string, parallel int, results []*run.R
 	}
 	for _, e := range s.Expect {
 		f, some := d.Figures[e.Figure]
-		d.Expect = append(d.Expect, Expected{Bound: e.String(), Mean: f.Mean, Holds: some && e.Holds(f.Mean), None: !some})
+		known, _ := figure.Find(e.Figure)
+		never := known.Never && some && f.Min < 0
+		d.Expect = append(d.Expect, Expected{Bound: e.String(), Mean: f.Mean, Holds: some && !never && e.Holds(f.Mean), None: !some, Never: never})
 	}
 	return d
 }
@@ -101,6 +104,8 @@ func (d *Document) Failures() []string {
 		switch {
 		case e.None:
 			all = append(all, fmt.Sprintf("expected %s, but the runs do not have that figure", e.Bound))
+		case e.Never:
+			all = append(all, fmt.Sprintf("expected %s, but in one of the runs at least it did not come about", e.Bound))
 		case !e.Holds:
 			all = append(all, fmt.Sprintf("expected %s, got %s", e.Bound, Number(e.Mean)))
 		}

@@ -107,6 +107,10 @@ func (r *run) streamFigures(res *Result) {
 	ms("startup_p50_ms", t.startup.Quantile(0.5))
 	ms("startup_p95_ms", t.startup.Quantile(0.95))
 	ms("startup_p99_ms", t.startup.Quantile(0.99))
+	if t.startup.Count() > 0 {
+		ms("startup_max_ms", t.startup.Max())
+	}
+	ms("startup_less_join_p95_ms", t.startupLess.Quantile(0.95))
 	res.set("not_started_ratio", float64(t.neverBegan)/float64(t.watched))
 	ms("delay_mean_ms", t.delay.Mean())
 	ms("delay_p50_ms", t.delay.Quantile(0.5))
@@ -125,6 +129,7 @@ func (r *run) streamFigures(res *Result) {
 		}
 	}
 	r.fragments.figures(res)
+	res.set("short_ratio", max(1-float64(t.came)/float64(t.meant), 0))
 	res.set("lost_ratio", float64(t.lost)/float64(t.lost+t.played))
 	res.set("duplicates_ratio", float64(t.dups)/float64(t.fragments))
 	res.set("stream_control_ratio", float64(t.count.ControlBytesSent)/float64(t.count.BytesSent))

@@ -316,6 +316,9 @@ func (r *run) finish() {
 	for _, m := range r.living {
 		r.closeBooks(m)
 	}
+	if r.s.Live != nil {
+		r.tally.compareRates(r)
+	}
 	r.measuring = false
 	r.tally.net = minus(r.net.Stats(), r.tally.netBefore)
 }

@@ -194,6 +194,9 @@ func TestLead(t *testing.T) {
 	if got, want := res.Delay.Count(), uint64(6*80); got != want { // 3 s in messages of 37.6 ms
 		t.Errorf("got %d deliveries, want %d", got, want)
 	}
+	if short, ok := f["short_ratio"]; !ok || short > 0.01 { // but for what is on its way
+		t.Errorf("short of the rate by %v (%v)", short, ok)
+	}
 	if f["lost_ratio"] != 0 || f["ontime_200ms_ratio"] != 1 || f["not_started_ratio"] != 0 {
 		t.Errorf("lost %v, on time %v, not started %v", f["lost_ratio"], f["ontime_200ms_ratio"], f["not_started_ratio"])
 	}
@@ -206,6 +209,31 @@ func TestLead(t *testing.T) {
 	}
 	if len(res.OnTime) != 30 || len(res.Seconds) != 3 {
 		t.Errorf("%d tenths of a second and %d seconds were measured, want 30 and 3", len(res.OnTime), len(res.Seconds))
+	}
+}
+
+// Uploads that are half of what is needed are short of the rate by about half.
+func TestShort(t *testing.T) {
+	f := once(t, parse(t, `nodes = 12
+warmup = "6s"
+duration = "6s"
+drain = "1s"
+[network]
+geography = "flat"
+[live]
+bitrate = "500kbit/s"
+lead = "4s"
+publisher_class = "source"
+[[class]]
+name = "source"
+share = 0
+upload_limit = "1Mbit/s"
+[[class]]
+name = "others"
+upload_limit = "200kbit/s"
+`), 1, Options{}).Figures
+	if short := f["short_ratio"]; short < 0.3 || short > 0.7 {
+		t.Errorf("short of the rate by %v, want about half", short)
 	}
 }
 
@@ -263,7 +291,9 @@ func TestShocks(t *testing.T) {
 		{"die-first-level", "kind = \"die-first-level\"", -1, func(r *Result) bool { return r.Samples[len(r.Samples)-1].Nodes < 8 }},
 		{"die-introducers", "kind = \"die-introducers\"", 1, func(r *Result) bool { return r.Figures["lost_ratio"] == 0 }},
 		{"crowd", "kind = \"crowd\"\nfactor = 2\nover = \"500ms\"", 8, func(r *Result) bool {
-			return r.Samples[len(r.Samples)-1].Nodes == 16 && r.Figures["startup_p50_ms"] > 30
+			f := r.Figures
+			return r.Samples[len(r.Samples)-1].Nodes == 16 && f["startup_p50_ms"] > 30 && f["startup_max_ms"] >= f["startup_p99_ms"] &&
+				math.Abs(f["startup_p95_ms"]-60-f["startup_less_join_p95_ms"]) < 5 // a round trip to the introducer
 		}},
 		{"partition", "kind = \"partition\"\nshare = 0.5\nfor = \"800ms\"", 3, func(r *Result) bool {
 			return r.Figures["worst_ontime_ratio.partition"] < 0.9 && r.Figures["lost_datagrams_ratio"] > 0

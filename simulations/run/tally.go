@@ -27,22 +27,24 @@ type upload struct {
 
 // tally is what is counted over the run.
 type tally struct {
-	startup   figure.Histogram // µs
-	delay     figure.Histogram // µs
-	direct    figure.Histogram // µs
-	perSecond []figure.Histogram
-	uploads   map[string]*upload
-	depth     figure.Histogram
-	fed       uint64 // slices that are, at all samples
-	unfed     uint64
-	neighbors figure.Histogram
-	ringSum   float64
-	ringN     int
-	ringWorst float64
+	startup     figure.Histogram // µs
+	startupLess figure.Histogram // µs, without a round trip to the nearest introducer
+	delay       figure.Histogram // µs
+	direct      figure.Histogram // µs
+	perSecond   []figure.Histogram
+	uploads     map[string]*upload
+	depth       figure.Histogram
+	fed         uint64 // slices that are, at all samples
+	unfed       uint64
+	neighbors   figure.Histogram
+	ringSum     float64
+	ringN       int
+	ringWorst   float64
 
 	count                multicast.StreamCounts // of all nodes
 	fragments, dups      uint64                 // of viewers
 	pulled               uint64
+	came, meant          uint64 // fragments, of viewers that watch all along
 	dials, dialsFailed   uint64
 	lost, played         uint64 // messages
 	stayed, notJoined    int
@@ -209,6 +211,19 @@ func (r *run) closeViewer(m *member, stayed bool) {
 		t.watched++
 		if !w.begun {
 			t.neverBegan++
+		}
+	}
+}
+
+// compareRates counts what has come to those who have watched since before
+// measuring began, and what was published meanwhile.
+func (t *tally) compareRates(r *run) {
+	p := r.publisher()
+	published := p.stream().Fragments - p.books.stream.Fragments
+	for _, m := range r.living {
+		if m.watch != nil && m.watch.begun && m.watch.beganAt < r.began {
+			t.came += m.stream().Fragments - m.books.stream.Fragments
+			t.meant += published
 		}
 	}
 }

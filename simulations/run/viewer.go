@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"rtmfp/internal/clock"
@@ -93,7 +94,9 @@ func (r *run) frame(m *member, f *multicast.Frame) {
 			w.done = binOf(now.Sub(r.began)) + 1
 		}
 		if r.measuring && m.born > r.began {
-			r.tally.startup.Add(uint64(now.Sub(m.born)/time.Microsecond), 1)
+			took := now.Sub(m.born)
+			r.tally.startup.Add(uint64(took/time.Microsecond), 1)
+			r.tally.startupLess.Add(uint64(max(took-r.toDoor(m), 0)/time.Microsecond), 1)
 		}
 		r.tell(m, "first_frame", "after %v", now.Sub(m.born))
 	} else {
@@ -126,6 +129,17 @@ func (r *run) frame(m *member, f *multicast.Frame) {
 			}
 		}
 	}
+}
+
+// toDoor returns the round trip to the nearest introducer.
+func (r *run) toDoor(m *member) time.Duration {
+	least := time.Duration(math.MaxInt64)
+	for _, b := range r.boots {
+		if !b.gone {
+			least = min(least, 2*(r.direct(m, b)+time.Duration(r.s.Network.Hop)))
+		}
+	}
+	return least
 }
 
 // missed returns how many of the messages from the next one to another are
