@@ -63,9 +63,11 @@ var All = []Figure{
 	{Name: "ontime_200ms_ratio", Better: More, Group: "Continuity", Text: "Share of the messages that were due at a viewer and could be played within 200 ms."},
 	{Name: "ontime_500ms_ratio", Better: More, Group: "Continuity", Text: "The same within 500 ms."},
 	{Name: "ontime_1000ms_ratio", Better: More, Group: "Continuity", Text: "The same within 1 s."},
+	{Name: "fragment_ontime_ratio", Better: More, Group: "Continuity", Text: "Share of the fragments that were due at a viewer and came within measure.deadline, whatever was missing before them."},
 	{Name: "lost_ratio", Better: Less, Group: "Continuity", Text: "Share of messages that a viewer skipped because they did not come inside the stream's window, or never got although it stayed to the end."},
 	{Name: "short_ratio", Better: Less, Group: "Continuity", Text: "By how much fewer fragments viewers receive than are published, of viewers that watch all along a stream that began before."},
 	{Name: "recovery_s", Better: Less, Group: "Continuity", PerName: true, Never: true, Text: "Time after a shock from which on 99.9 % of messages are on time again, in every window of 1 s for a second; -1 if that did not come about before the next shock or the end."},
+	{Name: "fragment_recovery_s", Better: Less, Group: "Continuity", PerName: true, Never: true, Text: "The same of fragments, each for itself."},
 	{Name: "worst_ontime_ratio", Better: More, Group: "Continuity", PerName: true, Text: "The worst second after a shock: share of messages on time."},
 
 	{Name: "duplicates_ratio", Better: Less, Group: "Cost", Text: "Fragments that viewers received again, by fragments received first."},

@@ -79,7 +79,12 @@ func (r *run) fragment(m *member, id uint64) {
 	if at < w.beganAt || at < r.began {
 		return // it belongs to its startup, or to no measurement
 	}
-	f.delay.Add(uint64(m.node.Instant().Sub(at)/time.Microsecond), 1)
+	now := m.node.Instant()
+	delay := now.Sub(at)
+	if slot := r.slot(w, now, at); slot != nil && delay <= time.Duration(r.s.Measure.Deadline) {
+		slot[single]++
+	}
+	f.delay.Add(uint64(delay/time.Microsecond), 1)
 	f.direct.Add(uint64(r.direct(r.publisher(), m)/time.Microsecond), 1)
 }
 

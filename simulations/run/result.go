@@ -130,6 +130,9 @@ func (r *run) streamFigures(res *Result) {
 	}
 	r.fragments.figures(res)
 	res.set("short_ratio", max(1-float64(t.came)/float64(t.meant), 0))
+	if v, some := r.windows.total(single); some {
+		res.set("fragment_ontime_ratio", v)
+	}
 	res.set("lost_ratio", float64(t.lost)/float64(t.lost+t.played))
 	res.set("duplicates_ratio", float64(t.dups)/float64(t.fragments))
 	res.set("stream_control_ratio", float64(t.count.ControlBytesSent)/float64(t.count.BytesSent))
@@ -172,10 +175,12 @@ func (r *run) shockFigures(res *Result) {
 			to = min(to, binOf(r.shocks[i+1].at))
 		}
 		res.set("worst_ontime_ratio."+sh.name, r.windows.worst(binOf(sh.at), to, deadline))
-		if d, ok := r.windows.recovery(binOf(sh.over), to, deadline); ok {
-			res.set("recovery_s."+sh.name, d.Seconds())
-		} else {
-			res.set("recovery_s."+sh.name, -1)
+		for name, column := range map[string]int{"recovery_s.": deadline, "fragment_recovery_s.": single} {
+			if d, ok := r.windows.recovery(binOf(sh.over), to, column); ok {
+				res.set(name+sh.name, d.Seconds())
+			} else {
+				res.set(name+sh.name, -1)
+			}
 		}
 	}
 }

@@ -230,6 +230,7 @@ func (r *run) plan() error {
 		r.opened = clock.Time(s.Warmup - s.Live.Lead)
 		r.counted = uint64((time.Duration(s.Live.Lead) + r.interval - 1) / r.interval)
 		r.fragments.init(len(r.message))
+		r.windows.each = r.fragments.each
 	}
 	if n := r.m.Slices(); n > 1 {
 		for i := 1; time.Duration(s.Network.Slice)*time.Duration(i) < s.Total(); i++ {

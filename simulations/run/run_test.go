@@ -164,6 +164,7 @@ func TestFiguresOfAFlatNetwork(t *testing.T) {
 	near("ontime_200ms_ratio", 1, 1e-9)
 	near("nodes_mean_count", 8, 1e-9)
 	near("ring_ratio", 1, 1e-9)
+	near("fragment_ontime_ratio", 1, 1e-9)
 	if f["lost_ratio"] != 0 || f["lost_datagrams_ratio"] != 0 {
 		t.Errorf("lost: got %v of messages and %v of datagrams, want none", f["lost_ratio"], f["lost_datagrams_ratio"])
 	}
@@ -407,12 +408,12 @@ func TestChurnKeepsTheSize(t *testing.T) {
 }
 
 func TestWindows(t *testing.T) {
-	var w windows
+	w := windows{each: 3}
 	for i := range 100 { // ten seconds; the second from 3 to 4 is bad, and 4.5 a little
 		w.published(time.Duration(i)*bin + 1)
-		got := [deadlines]uint16{1, 1, 1}
+		got := [columns]uint16{1, 1, 1, 3}
 		if i >= 30 && i < 40 {
-			got = [deadlines]uint16{0, 0, 1}
+			got = [columns]uint16{0, 0, 1, 2}
 		}
 		if i == 45 {
 			got[1] = 0
@@ -433,6 +434,12 @@ func TestWindows(t *testing.T) {
 	}
 	if got := w.worst(30, 100, 1); got != 0 {
 		t.Errorf("the worst second: got %v, want 0", got)
+	}
+	if d, ok := w.recovery(30, 100, single); !ok || d != time.Second {
+		t.Errorf("recovery of fragments: got %v, %v, want 1s", d, ok)
+	}
+	if got, _ := w.total(single); math.Abs(got-(1-10.0/300)) > 1e-12 {
+		t.Errorf("fragments on time in all: got %v, want 290 of 300", got)
 	}
 	if got, _ := w.total(1); got != 0.89 {
 		t.Errorf("on time in all: got %v, want 0.89", got)

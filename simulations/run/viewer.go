@@ -20,10 +20,10 @@ type watching struct {
 	lost    uint64
 	last    uint64 // number of the latest message
 
-	// How many messages of each window of time were on time, for windows from
-	// done on; those before are in the run's windows.
+	// How much of each window of time was on time, for windows from done on;
+	// those before are in the run's windows.
 	done int
-	ring [ringBins][deadlines]uint16
+	ring [ringBins][columns]uint16
 }
 
 // ringBins windows are kept for each viewer: those in which a message may still
@@ -118,17 +118,25 @@ func (r *run) frame(m *member, f *multicast.Frame) {
 	if r.opts.Tell != nil && delay > time.Duration(r.s.Measure.Deadline) {
 		r.tell(m, "late_frame", "message %d after %v", number, delay)
 	}
-	here := binOf(now.Sub(r.began))
-	if here-w.done >= ringBins-1 {
-		r.settle(w, now)
-	}
-	if bin := binOf(at.Sub(r.began)); bin >= w.done {
+	if slot := r.slot(w, now, at); slot != nil {
 		for i, d := range deadlineList {
 			if delay <= d {
-				w.ring[bin%ringBins][i]++
+				slot[i]++
 			}
 		}
 	}
+}
+
+// slot returns where is counted what of the window of an instant comes to a
+// viewer, nil if that window is over.
+func (r *run) slot(w *watching, now, at clock.Time) *[columns]uint16 {
+	if binOf(now.Sub(r.began))-w.done >= ringBins-1 {
+		r.settle(w, now)
+	}
+	if bin := binOf(at.Sub(r.began)); bin >= w.done {
+		return &w.ring[bin%ringBins]
+	}
+	return nil
 }
 
 // toDoor returns the round trip to the nearest introducer.
@@ -158,6 +166,6 @@ func (r *run) settle(w *watching, now clock.Time) {
 	for end := binOf(now.Sub(r.began)) - settleBins; w.done < end; w.done++ {
 		slot := &w.ring[w.done%ringBins]
 		r.windows.add(w.done, slot)
-		*slot = [deadlines]uint16{}
+		*slot = [columns]uint16{}
 	}
 }
