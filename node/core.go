@@ -60,6 +60,10 @@ type CoreConfig struct {
 	// Rare makes rare things common in all layers, in simulations.
 	Rare *rare.Points
 
+	// Alter, if it is not nil, returns what a hostile member of a simulation
+	// sends in place of a message of a stream.
+	Alter func(msg []byte) []byte
+
 	// Watch is told of every message, if it is not nil.
 	Watch *MessageWatch
 }

@@ -162,6 +162,9 @@ func (l groupLinks) send(now clock.Time, id group.FlowID, msg []byte, o transpor
 	if l.kind != flowGroup {
 		l.g.group.Sent(now, f.link)
 	}
+	if alter := l.g.core.cfg.Alter; alter != nil && l.kind == flowStream {
+		msg = alter(msg)
+	}
 	// What a full send buffer refuses, the receiver gets from others.
 	if f.flow.Send(now, msg, o) != nil {
 		l.g.core.counters.MessagesRefused++

@@ -68,6 +68,7 @@ var All = []Figure{
 	{Name: "short_ratio", Better: Less, Group: "Continuity", Text: "By how much fewer fragments viewers receive than are published, of viewers that watch all along a stream that began before."},
 	{Name: "recovery_s", Better: Less, Group: "Continuity", PerName: true, Never: true, Text: "Time after a shock from which on 99.9 % of messages are on time again, in every window of 1 s for a second; -1 if that did not come about before the next shock or the end."},
 	{Name: "fragment_recovery_s", Better: Less, Group: "Continuity", PerName: true, Never: true, Text: "The same of fragments, each for itself."},
+	{Name: "stretch_recovery_s", Better: Less, Group: "Continuity", PerName: true, Never: true, Text: "Time after a shock of kind latencies from which on the mean delay of fragments is below measure.stretch times the direct latency, in every window of 1 s until the next shock or the end; -1 if it is not at last."},
 	{Name: "worst_ontime_ratio", Better: More, Group: "Continuity", PerName: true, Text: "The worst second after a shock: share of messages on time."},
 
 	{Name: "duplicates_ratio", Better: Less, Group: "Cost", Text: "Fragments that viewers received again, by fragments received first."},

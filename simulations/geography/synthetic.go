@@ -33,21 +33,27 @@ var citiesCSV string
 
 // Synthetic returns the world that comes with the package: some 260 cities in
 // six regions, with as many nodes in each as people live there.
-var Synthetic = sync.OnceValue(func() *Map {
+var Synthetic = sync.OnceValue(func() *Map { return Changing(1) })
+
+// Changing returns the same world with several slices: from one to the next all
+// pairs of cities get other factors.
+func Changing(slices int) *Map {
 	cities := cities()
 	m := &Map{Name: "synthetic", local: localMicroseconds, places: cities}
-	matrix := make([]int32, len(cities)*len(cities))
-	for i := range cities {
-		for j := range cities[:i] {
-			meters := int64(math.Round(distance(&cities[i], &cities[j])))
-			us := routersMicroseconds + meters*detour(&cities[i], &cities[j])/(64*metersPerMicrosecond)
-			matrix[i*len(cities)+j] = int32(us)
-			matrix[j*len(cities)+i] = int32(us)
+	for slice := range slices {
+		matrix := make([]int32, len(cities)*len(cities))
+		for i := range cities {
+			for j := range cities[:i] {
+				meters := int64(math.Round(distance(&cities[i], &cities[j])))
+				us := routersMicroseconds + meters*detour(slice, &cities[i], &cities[j])/(64*metersPerMicrosecond)
+				matrix[i*len(cities)+j] = int32(us)
+				matrix[j*len(cities)+i] = int32(us)
+			}
 		}
+		m.slices = append(m.slices, matrix)
 	}
-	m.slices = [][]int32{matrix}
 	return m
-})
+}
 
 func cities() []Place {
 	var all []Place
@@ -77,11 +83,16 @@ func distance(a, b *Place) float64 {
 }
 
 // detour returns by how much the way between two cities is longer than the
-// great circle, in 64ths.
-func detour(a, b *Place) int64 {
+// great circle, in 64ths, in a slice.
+func detour(slice int, a, b *Place) int64 {
 	first, second := xxhash.Sum64String(a.Name), xxhash.Sum64String(b.Name)
-	var pair [16]byte
+	var pair [24]byte
 	binary.LittleEndian.PutUint64(pair[:], min(first, second))
 	binary.LittleEndian.PutUint64(pair[8:], max(first, second))
-	return leastDetour + int64(xxhash.Sum64(pair[:])%(detourRange+1))
+	binary.LittleEndian.PutUint64(pair[16:], uint64(slice))
+	named := pair[:]
+	if slice == 0 {
+		named = pair[:16]
+	}
+	return leastDetour + int64(xxhash.Sum64(named)%(detourRange+1))
 }

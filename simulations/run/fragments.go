@@ -17,7 +17,11 @@ type fragments struct {
 	at      []clock.Time // when each was written; 0: it is a digest
 
 	delay, direct figure.Histogram // µs, of all that came
+	bins          []delays         // by when they were published
 }
+
+// delays are sums, in µs, of what was published in a tenth of a second.
+type delays struct{ delay, direct uint64 }
 
 // A message is cut into fragments as multicast does: a head of ownHead bytes
 // and then its own, pieceSize of them in each.
@@ -72,7 +76,7 @@ func (r *run) fragment(m *member, id uint64) {
 		f.out(id)
 		return
 	}
-	if w == nil || !w.begun || m.gone {
+	if w == nil || !w.begun || w.apart || m.gone {
 		return
 	}
 	at := f.written(id)
@@ -84,8 +88,36 @@ func (r *run) fragment(m *member, id uint64) {
 	if slot := r.slot(w, now, at); slot != nil && delay <= time.Duration(r.s.Measure.Deadline) {
 		slot[single]++
 	}
-	f.delay.Add(uint64(delay/time.Microsecond), 1)
-	f.direct.Add(uint64(r.direct(r.publisher(), m)/time.Microsecond), 1)
+	took, direct := uint64(delay/time.Microsecond), uint64(r.direct(r.publisher(), m)/time.Microsecond)
+	f.delay.Add(took, 1)
+	f.direct.Add(direct, 1)
+	bin := binOf(at.Sub(r.began))
+	for len(f.bins) <= bin {
+		f.bins = append(f.bins, delays{})
+	}
+	f.bins[bin].delay += took
+	f.bins[bin].direct += direct
+}
+
+// recovery returns how long after bin `from` the mean delay is at most so many
+// times the direct one, in every window of a second from there on; it looks no
+// farther than `to`. False says that it is not at the end.
+func (f *fragments) recovery(from, to int, stretch float64) (time.Duration, bool) {
+	back := -1
+	for i := from; i+binsPer <= min(to, len(f.bins)); i++ {
+		var sum delays
+		for _, b := range f.bins[i : i+binsPer] {
+			sum.delay += b.delay
+			sum.direct += b.direct
+		}
+		switch good := float64(sum.delay) <= stretch*float64(sum.direct); {
+		case !good:
+			back = -1
+		case back < 0:
+			back = i
+		}
+	}
+	return time.Duration(back-from) * bin, back >= 0
 }
 
 func (f *fragments) figures(res *Result) {

@@ -47,10 +47,11 @@ type member struct {
 	gone     bool
 	evil     bool
 
-	born    clock.Time
-	joined  bool
-	settled bool      // it has been linked with those next to it
-	watch   *watching // of viewers
+	born      clock.Time
+	joined    bool
+	settled   bool       // it has been linked with those next to it
+	watch     *watching  // of viewers
+	pollution *pollution // nil: it is not going to
 
 	books  books
 	posts  []uint64 // bits of those that it has
@@ -153,6 +154,10 @@ func (r *run) arrive(as role) (*member, error) {
 		if err := r.corrupt(m, &cfg); err != nil {
 			return nil, err
 		}
+	}
+	if r.s.Has("pollute") {
+		m.pollution = &pollution{piece: len(r.message) / r.fragments.each}
+		cfg.Core.Alter = m.pollution.alter
 	}
 	m.lastMile = r.drawLastMile()
 	if m.class >= 0 {

@@ -175,6 +175,13 @@ func (r *run) shockFigures(res *Result) {
 			to = min(to, binOf(r.shocks[i+1].at))
 		}
 		res.set("worst_ontime_ratio."+sh.name, r.windows.worst(binOf(sh.at), to, deadline))
+		if sh.spec.Kind == "latencies" {
+			back := -1.0
+			if d, ok := r.fragments.recovery(binOf(sh.at), to, float64(r.s.Measure.Stretch)); ok {
+				back = d.Seconds()
+			}
+			res.set("stretch_recovery_s."+sh.name, back)
+		}
 		for name, column := range map[string]int{"recovery_s.": deadline, "fragment_recovery_s.": single} {
 			if d, ok := r.windows.recovery(binOf(sh.over), to, column); ok {
 				res.set(name+sh.name, d.Seconds())

@@ -232,7 +232,7 @@ func (r *run) plan() error {
 		r.fragments.init(len(r.message))
 		r.windows.each = r.fragments.each
 	}
-	if n := r.m.Slices(); n > 1 {
+	if n := r.m.Slices(); n > 1 && s.Network.Geography == "file" {
 		for i := 1; time.Duration(s.Network.Slice)*time.Duration(i) < s.Total(); i++ {
 			r.net.At(clock.Time(s.Network.Slice)*clock.Time(i), func() { r.slice = i % n })
 		}

@@ -301,6 +301,12 @@ func TestShocks(t *testing.T) {
 		}},
 		{"one-way", "kind = \"one-way\"\nshare = 0.34\nfor = \"500ms\"", 2, func(r *Result) bool { return r.Figures["lost_datagrams_ratio"] > 0 }},
 		{"loss", "kind = \"loss\"\nloss = 0.3\nfor = \"500ms\"", 0, func(r *Result) bool { return r.Figures["lost_datagrams_ratio"] > 0.01 }},
+		{"cut", "kind = \"cut\"\nfor = \"800ms\"", 1, func(r *Result) bool {
+			return r.Figures["worst_ontime_ratio.cut"] < 0.9 && r.Figures["lost_ratio"] == 0 && r.Figures["delay_max_ms"] > 800
+		}},
+		{"pollute", "kind = \"pollute\"\nshare = 0.5", 3, func(r *Result) bool {
+			return r.Figures["fragment_ontime_ratio"] > 0.9 && r.Delay.Count() < 6*80*3/4 // what they see themselves does not count
+		}},
 		{"stall", "kind = \"stall\"\nshare = 0.34\nfor = \"800ms\"", 2, func(r *Result) bool {
 			return r.Figures["worst_ontime_ratio.stall"] < 0.9 && r.Figures["delay_max_ms"] > 500
 		}},
@@ -322,7 +328,52 @@ func TestShocks(t *testing.T) {
 			if !slices.ContainsFunc(told, func(k came) bool { return k.what == "shock" }) {
 				t.Errorf("nobody was told of the shock")
 			}
+			if cut := slices.ContainsFunc(told, func(k came) bool { return k.what == "cut_off" }); cut != (c.name == "pollute") {
+				t.Errorf("somebody was cut off: %v", cut)
+			}
 		})
+	}
+}
+
+// Latencies that change are those that delays are compared with from then on,
+// and delays follow.
+func TestLatenciesChange(t *testing.T) {
+	text := strings.Replace(tiny, "geography = \"flat\"\nlatency = \"30ms\"", "last_mile = [\"0s\", \"0s\"]", 1) +
+		"lead = \"1500ms\"\n[measure]\nstretch = 3\n"
+	was := once(t, parse(t, text), 1, Options{}).Figures
+	f := once(t, parse(t, text+"[[shock]]\nkind = \"latencies\"\n"), 1, Options{}).Figures
+	if math.Abs(f["direct_mean_ms"]-was["direct_mean_ms"]) < 0.5 || math.Abs(f["fragment_delay_mean_ms"]-was["fragment_delay_mean_ms"]) < 0.5 {
+		t.Errorf("direct %v ms, and %v before; delays %v ms, and %v", f["direct_mean_ms"], was["direct_mean_ms"], f["fragment_delay_mean_ms"], was["fragment_delay_mean_ms"])
+	}
+	if got, ok := f["stretch_recovery_s.latencies"]; !ok || got < 0 || got > 1 {
+		t.Errorf("stretch below 3 after %v s (%v), want at once", got, ok)
+	}
+}
+
+func TestStretchRecovery(t *testing.T) {
+	var f fragments
+	for i := range 60 { // three times the direct latency from 2 s to 3 s, otherwise one and a half
+		d := delays{150, 100}
+		if i >= 20 && i < 30 {
+			d.delay = 300
+		}
+		f.bins = append(f.bins, d)
+	}
+	for _, c := range []struct {
+		to      int
+		stretch float64
+		want    time.Duration
+		ok      bool
+	}{
+		{60, 3, 0, true},
+		{60, 1.5, 2 * time.Second, true},
+		{60, 2, 1700 * time.Millisecond, true}, // a window may have three bad tenths
+		{60, 1.4, 0, false},
+		{35, 1.5, 0, false}, // it is not over by then
+	} {
+		if got, ok := f.recovery(10, c.to, c.stretch); ok != c.ok || ok && got != c.want {
+			t.Errorf("below %v until %d: got %v, %v, want %v, %v", c.stretch, c.to, got, ok, c.want, c.ok)
+		}
 	}
 }
 

@@ -72,6 +72,10 @@ func (r *run) strike(sh *shock) {
 			}
 			return true
 		}))
+	case "cut":
+		sh.hit = 1
+		p := r.publisher().node
+		r.fault(length, r.net.Break(func(from, to *simulations.Node, _ *simulations.Link) bool { return from != p && to != p }))
 	case "stall":
 		for _, m := range r.victims(sh) {
 			r.net.Stall(m.node, length)
@@ -88,6 +92,13 @@ func (r *run) strike(sh *shock) {
 	case "move":
 		for _, m := range r.victims(sh) {
 			r.net.Renew(m.node)
+		}
+	case "latencies":
+		sh.hit = len(r.living)
+		r.slice = (r.slice + 1) % r.m.Slices()
+	case "pollute":
+		for i, m := range r.victims(sh) {
+			r.pollute(m, i%2 == 0)
 		}
 	}
 }

@@ -194,7 +194,7 @@ func (r *run) countUpload(m *member, rate float64) {
 // closeViewer counts how a viewer fared, when it goes or after the drain.
 func (r *run) closeViewer(m *member, stayed bool) {
 	w := m.watch
-	if w == nil || !r.begun {
+	if w == nil || w.apart || !r.begun {
 		return
 	}
 	t := &r.tally
@@ -221,7 +221,7 @@ func (t *tally) compareRates(r *run) {
 	p := r.publisher()
 	published := p.stream().Fragments - p.books.stream.Fragments
 	for _, m := range r.living {
-		if m.watch != nil && m.watch.begun && m.watch.beganAt < r.began {
+		if m.watch != nil && m.watch.begun && !m.watch.apart && m.watch.beganAt < r.began {
 			t.came += m.stream().Fragments - m.books.stream.Fragments
 			t.meant += published
 		}
@@ -254,7 +254,7 @@ func (r *run) sample(now clock.Time) {
 		n := m.group.Group().NeighborCount()
 		neighbors += n
 		t.neighbors.Add(uint64(n), 1)
-		if m.watch == nil || !m.watch.begun {
+		if m.watch == nil || !m.watch.begun || m.watch.apart {
 			continue
 		}
 		st := m.watch.sub.Stats()

@@ -18,6 +18,7 @@ type watching struct {
 	next    uint64     // the number of the message that should come next
 	count   uint32     // messages that came after the first one was published
 	lost    uint64
+	apart   bool   // it does not count any more
 	last    uint64 // number of the latest message
 
 	// How much of each window of time was on time, for windows from done on;
@@ -41,6 +42,8 @@ func (r *run) turn(m *member) {
 			r.routed(m, ev.Routed)
 		case node.EventRouteResult:
 			r.routeResult(m, ev.Result)
+		case node.EventNeighborBanned:
+			r.cutOff(m, ev.Peer)
 		case node.EventNeighborUp, node.EventNeighborDown:
 			if r.opts.Tell != nil {
 				what := "neighbor_up"
@@ -103,7 +106,7 @@ func (r *run) frame(m *member, f *multicast.Frame) {
 		w.lost += r.missed(w, number)
 	}
 	w.next, w.last = number+1, number
-	if number < r.counted {
+	if number < r.counted || w.apart {
 		return // nothing of that is measured
 	}
 	if r.opts.Delivered != nil && at >= m.born {

@@ -28,9 +28,12 @@ var shockKeys = map[string]struct {
 	"partition":       {target: true, needs: []string{"for"}},
 	"one-way":         {target: true, needs: []string{"for"}},
 	"loss":            {needs: []string{"loss", "for"}, may: []string{"share", "region"}},
+	"cut":             {needs: []string{"for"}},
 	"stall":           {target: true, needs: []string{"for"}},
 	"slow":            {target: true, needs: []string{"for"}, may: []string{"packet_cost"}},
 	"move":            {target: true},
+	"latencies":       {},
+	"pollute":         {target: true},
 }
 
 var wordOnly = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -204,6 +207,14 @@ func (d *decoder) checkShock(s *Scenario, i int) {
 		if isKey && !slices.Contains(allowed, name) {
 			d.complain(path+"."+name, "a shock of kind %s has no use for it", sh.Kind)
 		}
+	}
+	switch {
+	case (sh.Kind == "cut" || sh.Kind == "pollute") && s.Live == nil:
+		d.complain(path, "%s needs a stream: [live]", sh.Kind)
+	case sh.Kind == "latencies" && s.Network.Geography == "flat":
+		d.complain(path, "a flat geography has no other latencies")
+	case sh.Kind == "latencies" && s.Network.Geography == "file" && len(s.Network.Files) == 1:
+		d.complain(path, "latencies needs the measurement of another time: several network.files")
 	}
 	if sh.Region != "" {
 		d.checkRegion(s, path+".region", sh.Region)

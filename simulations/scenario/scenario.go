@@ -108,7 +108,7 @@ type Sessions struct {
 // Shock is something that goes wrong.
 type Shock struct {
 	At         Duration `toml:"at" default:"0s" min:"0s" max:"240h" doc:"when, from the end of warmup"`
-	Kind       string   `toml:"kind" enum:"die,die-region,die-first-level,die-introducers,crowd,partition,one-way,loss,stall,slow,move" doc:"what happens, see the table of shocks"`
+	Kind       string   `toml:"kind" enum:"die,die-region,die-first-level,die-introducers,crowd,partition,one-way,loss,cut,stall,slow,move,latencies,pollute" doc:"what happens, see the table of shocks"`
 	Share      Ratio    `toml:"share" default:"0" max:"1" doc:"of the nodes that it meets"`
 	Region     string   `toml:"region" default:"" doc:"where it happens, instead of share; a region of the geography"`
 	For        Duration `toml:"for" default:"0s" min:"0s" max:"240h" doc:"how long it lasts"`
@@ -178,6 +178,7 @@ type Talk struct {
 // Measure says how figures are taken.
 type Measure struct {
 	Deadline Duration `toml:"deadline" default:"500ms" enum:"200ms,500ms,1s" doc:"a message that is played later than so long after it was published is late: what recovery and the figure of repair go by"`
+	Stretch  Float    `toml:"stretch" default:"1.15" min:"0.1" max:"1000" doc:"times the direct latency: what delays have to be below again after a shock of kind latencies"`
 	Sample   Duration `toml:"sample" default:"1s" min:"100ms" max:"1h" doc:"time between looks at trees, neighbors, and the ring"`
 }
 
@@ -232,12 +233,28 @@ func (s *Scenario) ArrivalRate() float64 {
 func (s *Scenario) Map() (*geography.Map, error) {
 	switch s.Network.Geography {
 	case "synthetic":
+		if n := s.count("latencies"); n > 0 {
+			return geography.Changing(1 + n), nil
+		}
 		return geography.Synthetic(), nil
 	case "flat":
 		return geography.Flat(time.Duration(s.Network.Latency)), nil
 	}
 	return geography.Load(s.Network.Files...)
 }
+
+// count returns how many shocks of a kind there are.
+func (s *Scenario) count(kind string) (n int) {
+	for i := range s.Shocks {
+		if s.Shocks[i].Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// Has reports whether there is a shock of a kind.
+func (s *Scenario) Has(kind string) bool { return s.count(kind) > 0 }
 
 // Names under which uploads are given beside those of classes.
 const (
