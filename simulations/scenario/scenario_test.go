@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,33 @@ func TestLibrary(t *testing.T) {
 			if !strings.Contains(strings.Join(e.Sizes, " "), size) {
 				t.Errorf("%s has no size %s", e.Name, size)
 			}
+		}
+	}
+}
+
+// Each row of live streams has bounds, and the documentation says how to run it.
+func TestRows(t *testing.T) {
+	text, err := os.ReadFile("../../docs/multicast.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(Library(), func(e Entry) bool { return e.Name == "rows" })
+	if i < 0 {
+		t.Fatal("there are no rows")
+	}
+	for _, size := range Library()[i].Sizes {
+		if size == "small" {
+			continue
+		}
+		s, err := Load("rows/" + size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Expect) == 0 {
+			t.Errorf("rows/%s has no bounds", size)
+		}
+		if !strings.Contains(string(text), "`rows/"+size+"`") {
+			t.Errorf("docs/multicast.md does not tell of rows/%s", size)
 		}
 	}
 }
