@@ -230,6 +230,7 @@ func (s *Store) openFiles(it *item, o *openFile, r *record) (err error) {
 			if err := o.data.Truncate(o.tree.Size()); err != nil {
 				return failed("open "+name, err)
 			}
+			allocate(o.data, o.tree.Size())
 		}
 	}
 	return s.openPairs(it, o, r)
