@@ -17,9 +17,11 @@ type echo struct {
 	wakeAt clock.Time
 	woken  int
 	turns  int
+	came   []int // in which turn, for each datagram
 }
 
 func (e *echo) HandleArrival(_ clock.Time, a transport.Arrival, b []byte) {
+	e.came = append(e.came, e.turns)
 	e.queue = append(e.queue, transport.Batch{To: a.From, B: append([]byte(nil), b...), Segment: len(b)})
 }
 
@@ -79,6 +81,38 @@ func TestDatagrams(t *testing.T) {
 			for i := range packets {
 				got += len(packets[i].Data)
 			}
+		}
+	}
+}
+
+// What has come while the loop was busy is answered in one turn.
+func TestOneTurn(t *testing.T) {
+	core := &echo{wakeAt: clock.Never}
+	d, conn := start(t, core)
+	c, err := udp.Listen("127.0.0.1:0", udp.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	waiting := 0
+	if err := d.Do(func(clock.Time) {
+		for len(d.inboxes) < inboxesInFlight {
+			if err := c.Write([]udp.Batch{{To: conn.LocalAddr(), Data: make([]byte, 1)}}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		waiting = int(conn.Stats().ReadBytes)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for done := false; !done; {
+		if err := d.Do(func(clock.Time) {
+			if done = len(core.came) >= waiting; done && waiting > 0 && core.came[0] != core.came[waiting-1] {
+				t.Errorf("got %d datagrams in turns %v, want one", waiting, core.came[:waiting])
+			}
+		}); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
