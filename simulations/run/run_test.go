@@ -335,6 +335,20 @@ func TestShocks(t *testing.T) {
 	}
 }
 
+// An honest member that is cut off breaks an invariant, one that pollutes does
+// not.
+func TestCutOff(t *testing.T) {
+	var r *run
+	once(t, parse(t, tiny+"[[shock]]\nat = \"1s\"\nkind = \"pollute\"\nshare = 0.2\n"), 5, Options{made: func(made *run) { r = made }})
+	for _, evil := range []bool{true, false} { // in this order: the first breach ends the run
+		i := slices.IndexFunc(r.members, func(m *member) bool { return m.role == viewer && m.evil == evil })
+		r.cutOff(r.members[0], r.members[i].peer)
+		if b, _ := r.net.Err().(*simulations.Breach); (b != nil && b.Name == "ban") == evil {
+			t.Errorf("somebody was cut off, evil: %v; got breach %v", evil, b)
+		}
+	}
+}
+
 // Latencies that change are those that delays are compared with from then on,
 // and delays follow.
 func TestLatenciesChange(t *testing.T) {
