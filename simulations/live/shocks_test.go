@@ -57,7 +57,7 @@ func TestRowCities(t *testing.T) {
 		r.addFigures(a.steady(r.length()))
 	})
 	r.atMost("mean delay / direct", 1.9)
-	r.atMost("viewers without a picture", 0.001)
+	r.atMost("viewers without a picture", 0.01) // or the others' figures say little
 }
 
 var lines = [2]time.Duration{time.Millisecond, 10 * time.Millisecond}
