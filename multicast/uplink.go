@@ -20,6 +20,8 @@ type uplink struct {
 	at       clock.Time // of the next look
 	sent     uint64     // bytes, up to the latest look
 	waiting  int        // bytes, then
+	fed      bool       // there have been children
+	outage   clock.Time // nothing is concluded until then
 	full     int        // looks in a row at which more and more waited
 	since    clock.Time // of the first of them, or of the latest change of the limit
 	sentThen uint64     // up to since
@@ -40,7 +42,8 @@ const (
 	uplinkStep     = 8                      // part by which the limit is raised
 	uplinkRest     = time.Second            // after the limit was set, for what waits to go out
 	uplinkMute     = 250 * time.Millisecond // without a word from a child
-	uplinkOutage   = 5 * time.Second        // after half of them were mute
+	uplinkOutage   = 5 * time.Second        // after half of them were mute, or all gone
+	uplinkStart    = 2 * time.Second        // of a publisher, after its first child came, until sessions have got going
 	uplinkRaise    = 30 * time.Second       // until it is raised to what is not known to be too much,
 	uplinkPatience = 4 * time.Minute        // and beyond that; twice as long after each time that it was too much
 	maxPatience    = time.Hour
@@ -63,7 +66,9 @@ func (s *Service) watchUplink(now clock.Time) {
 	}
 	u.at = now.Add(uplinkPeriod)
 	sent, waiting, fed, slow, mute := uint64(0), 0, 0, 0, 0
+	publishes := false
 	for _, st := range s.streams {
+		publishes = publishes || st.pub != nil
 		sent += st.stats.BytesSent
 		for _, p := range st.peers {
 			if p.mediaOut == 0 || p.children == 0 {
@@ -81,13 +86,17 @@ func (s *Service) watchUplink(now clock.Time) {
 			}
 		}
 	}
-	if mute > 0 && 2*mute >= fed {
-		u.since = now.Add(uplinkOutage) // nothing gets through, or the answers don't
+	switch {
+	case mute > 0 && 2*mute >= fed, u.fed && fed == 0:
+		u.outage = now.Add(uplinkOutage) // nothing gets through, or the answers don't, and then all want what they missed
+	case fed == 0 && publishes: // others may be replaced if they are found out too late
+		u.outage = now.Add(uplinkStart)
 	}
+	u.fed = u.fed || fed > 0
 	more := slow >= 2 && 2*slow >= fed && waiting >= u.waiting && sent >= u.sent
 	u.sent, u.waiting = sent, waiting
 	switch {
-	case now < u.since: // what waited when the limit was set goes out
+	case now < max(u.since, u.outage) && fed > 0: // what waited when the limit was set goes out
 		u.full = 0
 	case !more:
 		if u.full > 0 {

@@ -1,6 +1,7 @@
 package multicast
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -95,6 +96,49 @@ func TestOneSlowNeighborIsNoSlowLine(t *testing.T) {
 		}
 	}
 	slow.rate = 5000
+	most := 0
+	for range 30 {
+		w.run(100 * time.Millisecond)
+		for _, f := range pub.flows {
+			most = max(most, f.backlog)
+		}
+	}
+	if most < 4*uplinkBurst {
+		t.Fatalf("%d bytes waited at most, too few to say anything", most)
+	}
+	if l := pub.svc.uploadLimit(); l != 0 {
+		t.Errorf("a limit of %d was found", l)
+	}
+}
+
+// When all viewers are back after an outage they want what they missed, more than new
+// sessions carry: that too says nothing of the line.
+func TestOutageIsNoSlowLine(t *testing.T) {
+	w := newNetwork(t, 6)
+	pub := w.add(Config{}, true)
+	w.publish(pub, "cam", StreamConfig{}, 940, 4700*time.Microsecond, 100)
+	for range 4 {
+		n := w.add(Config{}, true)
+		n.play("cam")
+		w.link(pub, n)
+	}
+	w.run(3 * time.Second)
+	for _, l := range slices.Clone(pub.order) {
+		far := l.to
+		w.down(pub, l.id)
+		for _, back := range slices.Clone(far.order) {
+			if back.to == pub {
+				w.down(far, back.id)
+			}
+		}
+	}
+	w.run(8 * time.Second)
+	for _, n := range w.nodes[1:] {
+		w.link(pub, n)
+	}
+	for _, l := range pub.order {
+		l.rate = 100_000 // half of the stream, and much of the past is wanted
+	}
 	most := 0
 	for range 30 {
 		w.run(100 * time.Millisecond)
