@@ -93,10 +93,10 @@ func (s *Service) watchUplink(now clock.Time) {
 		u.outage = now.Add(uplinkStart)
 	}
 	u.fed = u.fed || fed > 0
-	more := slow >= 2 && 2*slow >= fed && waiting >= u.waiting && sent >= u.sent
+	more := now >= u.outage && slow >= 2 && 2*slow >= fed && waiting >= u.waiting && sent >= u.sent
 	u.sent, u.waiting = sent, waiting
 	switch {
-	case now < max(u.since, u.outage) && fed > 0: // what waited when the limit was set goes out
+	case now < u.since: // what waited when the limit was set goes out
 		u.full = 0
 	case !more:
 		if u.full > 0 {
