@@ -340,10 +340,7 @@ func (l *lane) route(n *Node, to netip.AddrPort) (routed, Drop) {
 	}
 	r.local = false
 	if h := l.net.public(to); h != nil {
-		if h.stopped && !l.active { // in a stretch it may not be looked at; it drops what comes
-			return routed{}, DropDead
-		}
-		r.to, r.near = h, h
+		r.to, r.near = h, h // if it was stopped it drops what comes
 		return r, 0
 	}
 	if t := l.net.outside[to.Addr()]; t != nil {

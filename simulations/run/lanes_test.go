@@ -45,3 +45,40 @@ size = "200kB"
 		t.Errorf("too little was measured: %v", one.Figures)
 	}
 }
+
+// A replay, in which nodes act strictly one after the other, is the run that it
+// repeats, though nodes come, leave, and die in it.
+func TestReplay(t *testing.T) {
+	s := parse(t, `nodes = 16
+warmup = "4s"
+duration = "6s"
+[network]
+last_mile = ["1ms", "10ms"]
+jitter = "2ms"
+loss = 0.001
+[sessions]
+distribution = "exponential"
+median = "10s"
+orderly = 0.5
+[live]
+bitrate = "400kbit/s"
+message = "900B"
+`)
+	ends := 0
+	ran := once(t, s, 5, Options{Lanes: 2, made: func(r *run) {
+		if r.lookahead() == 0 {
+			t.Fatal("nodes cannot be run ahead of each other")
+		}
+	}})
+	again := once(t, s, 5, Options{Tell: func(h Happening) {
+		if h.What == "die" || h.What == "leave" {
+			ends++
+		}
+	}})
+	if ran.Trace != again.Trace {
+		t.Errorf("run: trace %v, replay: %v", ran.Trace, again.Trace)
+	}
+	if ends < 3 {
+		t.Errorf("only %d nodes left or died", ends)
+	}
+}
