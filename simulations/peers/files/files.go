@@ -8,8 +8,8 @@
 //
 // The clock runs from when all leechers are told to fetch, nodes and clients
 // being up and the file hashed by the seed, until the last has the whole file,
-// checked, where a user would find it. Before each run as much is written and
-// removed as the copies will take, and every second time the other is the first.
+// checked, where a user would find it. Each run finds the machine's free memory at
+// hand, see warm, and every second time the other is the first.
 // docs/files.md has the results.
 package files
 
@@ -110,11 +110,13 @@ func Main(args []string, out, progress io.Writer) error {
 			slices.Reverse(order)
 		}
 		for _, name := range order {
-			if err := warm(w); err != nil {
+			memory, err := warm(progress)
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(progress, "run %d of %d: %s\n", run+1, *runs, name)
 			r := one(name, w)
+			memory.close()
 			r.Run = run
 			if r.Failure != "" {
 				fmt.Fprintln(progress, r.Failure)
@@ -136,28 +138,6 @@ func Main(args []string, out, progress io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// warm has the machine provide the memory that the copies will take. A virtual
-// machine gets what it has not used for a while from its host, page by page, at
-// the cost of the first who uses it: a second and more of processor time for
-// each GB, which whoever ran first would pay for both.
-func warm(w Work) error {
-	f, err := os.CreateTemp(w.Dir, "peers-files-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	for block := make([]byte, 1<<20); ; {
-		at, err := f.Seek(0, io.SeekCurrent)
-		if err != nil || at >= int64(w.Leechers)*w.Size {
-			return err
-		}
-		if _, err := f.Write(block); err != nil {
-			return err
-		}
-	}
 }
 
 // number reads a number with M or G behind it, which stand for unit and the next
