@@ -79,6 +79,10 @@ type Links interface {
 	// RTT returns the smoothed round-trip time, 0 if none was measured.
 	RTT(link LinkID) time.Duration
 
+	// SlowStart reports whether the link is still finding out how much it
+	// carries, so that what waits for it does not tell.
+	SlowStart(link LinkID) bool
+
 	// LastHeard returns when a packet of the link's far end last arrived.
 	LastHeard(link LinkID) clock.Time
 

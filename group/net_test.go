@@ -431,6 +431,8 @@ func (x *testNode) RejectFlow(now clock.Time, recv RecvID) {
 func (x *testNode) Backlog(FlowID) int { return 0 }
 
 // RTT implements Links.
+func (x *testNode) SlowStart(LinkID) bool { return false }
+
 func (x *testNode) RTT(id LinkID) time.Duration {
 	if e := x.ends[id]; e != nil {
 		return 2 * x.net.latency(x, e.far.node)

@@ -23,6 +23,7 @@ func (q *quietLinks) CloseFlow(clock.Time, FlowID)                {}
 func (q *quietLinks) RejectFlow(clock.Time, RecvID)               {}
 func (q *quietLinks) Send(clock.Time, FlowID, []byte, clock.Time) {}
 func (q *quietLinks) Backlog(FlowID) int                          { return 0 }
+func (q *quietLinks) SlowStart(LinkID) bool                       { return false }
 func (q *quietLinks) RTT(LinkID) time.Duration                    { return 10 * time.Millisecond }
 func (q *quietLinks) LastHeard(LinkID) clock.Time                 { return 0 }
 func (q *quietLinks) Nonces(LinkID) (near, far [32]byte)          { return near, far }

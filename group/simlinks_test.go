@@ -269,6 +269,8 @@ func (x *simNode) RejectFlow(now clock.Time, recv RecvID) {
 func (x *simNode) Backlog(FlowID) int { return 0 }
 
 // RTT implements Links.
+func (x *simNode) SlowStart(LinkID) bool { return false }
+
 func (x *simNode) RTT(id LinkID) time.Duration {
 	if e := x.net.end(id); e != nil {
 		return e.pair.rtt

@@ -22,6 +22,7 @@ func (*nowhere) RejectFlow(clock.Time, group.RecvID)               {}
 func (*nowhere) Send(clock.Time, group.FlowID, []byte, clock.Time) {}
 func (*nowhere) Backlog(group.FlowID) int                          { return 0 }
 func (*nowhere) LastHeard(group.LinkID) clock.Time                 { return 0 }
+func (*nowhere) SlowStart(group.LinkID) bool                       { return false }
 func (*nowhere) RTT(group.LinkID) time.Duration                    { return time.Millisecond }
 
 // relay is one node between a publisher, link 1, and other members, all of

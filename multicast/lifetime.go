@@ -134,7 +134,7 @@ func (st *stream) leftOf(msg []byte) time.Duration {
 // patience is how long a fragment that is missing is waited for and asked for. What a
 // newcomer begins with was published before, and has more time.
 func (st *stream) patience(g *gap) time.Duration {
-	d := st.desc.window
+	d := st.desc.window + st.silentSince(g.known)
 	if !st.mortal {
 		return d
 	}

@@ -99,6 +99,7 @@ type testLink struct {
 	heard     clock.Time // the latest acknowledgement
 	rate      int        // bytes per second that it carries, 0: any number
 	free      clock.Time // when all that was sent has gone
+	slowStart bool       // it says that it is in slow start
 }
 
 type testFlow struct {
@@ -359,6 +360,11 @@ func (n *testNode) Backlog(flow group.FlowID) int {
 		return f.backlog
 	}
 	return 0
+}
+
+func (n *testNode) SlowStart(link group.LinkID) bool {
+	l := n.links[link]
+	return l != nil && l.slowStart
 }
 
 func (n *testNode) RTT(link group.LinkID) time.Duration {

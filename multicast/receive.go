@@ -270,7 +270,8 @@ func (st *stream) take(now clock.Time, p *peer, f *fragment, msg []byte, c came)
 	} else {
 		st.learn(now, f.id-1)
 		st.frontier = f.id
-		st.lastSign, st.lastNew = now, now
+		st.sign(now)
+		st.lastNew = now
 		if f.id > st.last {
 			st.endAt = 0
 		}
@@ -355,7 +356,8 @@ func (st *stream) onState(now clock.Time, p *peer, msg []byte) bool {
 			top = max(top, r.epoch)
 		}
 		if top > st.epochTop {
-			st.epochTop, st.lastSign = top, now
+			st.epochTop = top
+			st.sign(now)
 		}
 		st.routesDirty = true
 	}

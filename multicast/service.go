@@ -20,6 +20,7 @@ type Flows interface {
 	Send(now clock.Time, flow group.FlowID, msg []byte, deadline clock.Time)
 	Backlog(flow group.FlowID) int
 	RTT(link group.LinkID) time.Duration
+	SlowStart(link group.LinkID) bool       // it is still finding out how much it carries
 	LastHeard(link group.LinkID) clock.Time // anything at all, acknowledgements included
 }
 

@@ -28,6 +28,7 @@ type stream struct {
 	leaveAt  clock.Time // when an ended stream is no longer carried
 	lastSign clock.Time // of life from the source: a new fragment, a later epoch
 	lastNew  clock.Time // when the newest fragment came
+	silent   silence    // the latest
 	epochTop uint64     // the latest epoch that was heard of
 	tickAt   clock.Time // next turn of what is periodic
 	now      clock.Time // of the latest turn
@@ -437,6 +438,7 @@ func (st *stream) tick(now clock.Time) {
 	st.tickAt = now.Add(period)
 	st.meter.update(now)
 	keep := st.keep()
+	keep += st.silentSince(now.Add(-keep))
 	st.win.evict(now.Add(-keep), st.s.cfg.MaxWindowBytes)
 	st.keepPast(now)
 	if st.key != 0 && !st.win.has(st.key) {

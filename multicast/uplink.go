@@ -10,7 +10,8 @@ import (
 // What a node may send at most is told by its user, or found out. Where nothing
 // was told, a line that carries less than the places that were given away shows in
 // what waits for several neighbors at once: one alone that takes little is its own
-// affair, and finds another parent. What went out while that was so is what the line
+// affair, and finds another parent, and sessions that still find out what they carry
+// are no sign of the line. What went out while that was so is what the line
 // carries, and from then on the limit is a little less, as if it had been told.
 // Whether the line carries more is tried from time to time, where more is wanted.
 
@@ -21,6 +22,8 @@ type uplink struct {
 	sent     uint64     // bytes, up to the latest look
 	waiting  int        // bytes, then
 	fed      bool       // there have been children
+	found    clock.Time // when the limit was found
+	before   uint64     // what it was before
 	outage   clock.Time // nothing is concluded until then
 	full     int        // looks in a row at which more and more waited
 	since    clock.Time // of the first of them, or of the latest change of the limit
@@ -43,7 +46,6 @@ const (
 	uplinkRest     = time.Second            // after the limit was set, for what waits to go out
 	uplinkMute     = 250 * time.Millisecond // without a word from a child
 	uplinkOutage   = 5 * time.Second        // after half of them were mute, or all gone
-	uplinkStart    = 2 * time.Second        // of a publisher, after its first child came, until sessions have got going
 	uplinkRaise    = 30 * time.Second       // until it is raised to what is not known to be too much,
 	uplinkPatience = 4 * time.Minute        // and beyond that; twice as long after each time that it was too much
 	maxPatience    = time.Hour
@@ -65,11 +67,10 @@ func (s *Service) watchUplink(now clock.Time) {
 		return
 	}
 	u.at = now.Add(uplinkPeriod)
-	sent, waiting, fed, slow, mute := uint64(0), 0, 0, 0, 0
-	publishes := false
+	sent, rate, waiting, fed, slow, mute := uint64(0), uint64(0), 0, 0, 0, 0
 	for _, st := range s.streams {
-		publishes = publishes || st.pub != nil
 		sent += st.stats.BytesSent
+		rate = max(rate, st.meter.rate)
 		for _, p := range st.peers {
 			if p.mediaOut == 0 || p.children == 0 {
 				continue
@@ -81,16 +82,16 @@ func (s *Service) watchUplink(now clock.Time) {
 				mute++
 			}
 			pushed := uint64(bits.OnesCount8(p.children)) * st.meter.rate / numSlices
-			if uint64(b) > uplinkBurst+pushed*uint64(uplinkWait)/uint64(time.Second) {
+			if uint64(b) > uplinkBurst+pushed*uint64(uplinkWait)/uint64(time.Second) && !s.flows.SlowStart(p.n.link) {
 				slow++
 			}
 		}
 	}
 	switch {
-	case mute > 0 && 2*mute >= fed, u.fed && fed == 0:
-		u.outage = now.Add(uplinkOutage) // nothing gets through, or the answers don't, and then all want what they missed
-	case fed == 0 && publishes: // others may be replaced if they are found out too late
-		u.outage = now.Add(uplinkStart)
+	case mute > 0 && 2*mute >= fed: // nothing gets through, or the answers don't
+		u.interrupted(now)
+	case u.fed && fed == 0: // the same for long, maybe
+		u.outage = now.Add(uplinkOutage)
 	}
 	u.fed = u.fed || fed > 0
 	more := now >= u.outage && slow >= 2 && 2*slow >= fed && waiting >= u.waiting && sent >= u.sent
@@ -112,12 +113,26 @@ func (s *Service) watchUplink(now clock.Time) {
 		offered, over := sent-u.sentThen, uint64(now.Sub(u.since))
 		out := int64(offered) - int64(waiting-u.waitThen)
 		carried := uint64(max(out, 0)) * uint64(time.Second) / over
+		if carried < rate/numSlices { // not even one slice
+			u.interrupted(now)
+			break
+		}
+		u.found, u.before = now, u.limit
 		u.limit = max(carried-carried/uplinkShare, 1)
 		if u.patience = max(u.patience, uplinkPatience); u.tried {
 			u.patience = min(2*u.patience, maxPatience)
 		}
 		u.tooMuch, u.until = offered*uint64(time.Second)/over, now.Add(u.patience)
 		u.tried, u.full, u.since = false, 0, now.Add(uplinkRest)
+	}
+}
+
+// interrupted notes that little gets through, or nothing: what was found a moment ago
+// was that, and when it is over all want what they missed, which says nothing either.
+func (u *uplink) interrupted(now clock.Time) {
+	u.outage, u.full = now.Add(uplinkOutage), 0
+	if now.Sub(u.found) < uplinkOutage {
+		u.limit = u.before
 	}
 }
 

@@ -71,7 +71,7 @@ func TestLimitComesUpAgain(t *testing.T) {
 	w.mesh(n)
 	w.run(2 * time.Second)
 	u := &pub.svc.uplink
-	u.limit, u.since, u.tooMuch, u.until = 1, w.now, 200_000, w.now.Add(uplinkPatience)
+	u.limit, u.found, u.since, u.tooMuch, u.until = 1, w.now, w.now, 200_000, w.now.Add(uplinkPatience)
 	w.run(2 * uplinkRaise)
 	if l := pub.svc.uploadLimit(); l < 20_000 {
 		t.Errorf("after a minute the limit is %d bytes a second, of a stream of 200000", l)
@@ -147,4 +147,27 @@ func TestOutageIsNoSlowLine(t *testing.T) {
 		l.rate = 100_000 // half of the stream, and much of the past is wanted
 	}
 	waitsWithoutLimit(t, w, pub)
+}
+
+// Sessions that have not found out yet what they carry say nothing of the line.
+func TestSlowStartIsNoSlowLine(t *testing.T) {
+	w := newNetwork(t, 4)
+	pub := w.add(Config{}, true)
+	w.publish(pub, "cam", StreamConfig{PushLimit: 3}, 940, 4700*time.Microsecond, 100)
+	for range 3 {
+		n := w.add(Config{PushLimit: -1}, true) // it has to get everything here
+		n.play("cam")
+		w.mesh(n)
+	}
+	for _, l := range pub.order {
+		l.rate, l.slowStart = 100_000, true
+	}
+	waitsWithoutLimit(t, w, pub)
+	for _, l := range pub.order {
+		l.slowStart = false
+	}
+	w.run(2 * time.Second)
+	if pub.svc.uploadLimit() == 0 {
+		t.Error("no limit was found once the sessions had found out")
+	}
 }

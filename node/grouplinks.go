@@ -191,6 +191,11 @@ func (l groupLinks) RTT(id group.LinkID) time.Duration {
 	return 0
 }
 
+func (l groupLinks) SlowStart(id group.LinkID) bool {
+	k := l.g.core.links.get(uint32(id))
+	return k != nil && k.session.SlowStart()
+}
+
 func (l groupLinks) LastHeard(id group.LinkID) clock.Time {
 	if k := l.g.core.links.get(uint32(id)); k != nil {
 		return k.session.LastHeard()

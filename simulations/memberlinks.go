@@ -180,6 +180,9 @@ func (l memberLinks) RTT(id group.LinkID) time.Duration {
 	return 0
 }
 
+// SlowStart is false, as links know at once what they carry.
+func (memberLinks) SlowStart(group.LinkID) bool { return false }
+
 // ackDelay is how long an acknowledgement may wait for company.
 const ackDelay = 200 * time.Millisecond
 

@@ -185,6 +185,11 @@ func (s *Session) FarAddr() netip.AddrPort { return s.addr }
 // SRTT returns the smoothed round-trip time, 0 if none was measured.
 func (s *Session) SRTT() time.Duration { return s.rtt.srtt }
 
+// SlowStart reports whether the congestion window still grows as it does until
+// the path was first found to be full, or after a timeout: what waits does not
+// tell how much the path carries.
+func (s *Session) SlowStart() bool { return s.congestion.window < s.congestion.threshold }
+
 // RTTVar returns the mean deviation of the round-trip time.
 func (s *Session) RTTVar() time.Duration { return s.rtt.rttvar }
 
