@@ -65,6 +65,9 @@ const (
 	// A day with so many entries is short enough to sort and long enough to find.
 	busyDay  = 48
 	quietDay = 3
+	// When so many have come that are due before what was the first, the present
+	// day begins with them instead.
+	crowdedDay = 256
 )
 
 func (c *calendar) init() {
@@ -104,6 +107,10 @@ func (c *calendar) putBack() {
 func (c *calendar) place(e entry) {
 	day := int64(e.when) >> c.shift
 	switch {
+	case day < c.day && len(c.today)-c.at >= crowdedDay:
+		first := int64(c.today[c.at].when) >> c.shift
+		c.rebuild(c.shift, min(day, first)-1)
+		c.place(e)
 	case day <= c.day:
 		i := len(c.today)
 		for i > c.at && e.before(&c.today[i-1]) {
@@ -231,21 +238,24 @@ func (c *calendar) adjust() {
 	}
 	c.popped, c.opened = 0, 0
 	if shift != c.shift {
-		c.rebuild(shift)
+		c.rebuild(shift, c.presentBy(shift))
 	}
 }
 
-// rebuild makes days of another length, and gives spare memory back.
-func (c *calendar) rebuild(shift uint) {
+// presentBy returns the present day by days of another length: it stays open up to
+// its end, at least.
+func (c *calendar) presentBy(shift uint) int64 { return (c.day+1)<<c.shift>>shift - 1 }
+
+// rebuild makes days of another length, or another one the present, and gives
+// spare memory back.
+func (c *calendar) rebuild(shift uint, day int64) {
 	all := make([]entry, 0, c.n)
 	c.each(func(e *entry) { all = append(all, *e) })
 	clear(c.days)
 	clear(c.full)
 	c.slab, c.free, c.later = nil, 0, nil
 	c.today, c.at = nil, 0
-	// The present day stays open up to its end, at least.
-	c.day = (c.day+1)<<c.shift>>shift - 1
-	c.shift = shift
+	c.shift, c.day = shift, day
 	for _, e := range all {
 		c.place(e)
 	}

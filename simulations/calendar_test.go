@@ -70,6 +70,33 @@ func TestCalendarOrder(t *testing.T) {
 	}
 }
 
+// Who looks at the first entry while there is little to do does not make the day
+// of that one the present day for all that comes before it then.
+func TestCalendarFillsUp(t *testing.T) {
+	var c calendar
+	c.init()
+	rng := rand.New(rand.NewPCG(1, 1))
+	const far = 8_000_000_000
+	c.add(far, entryWake, 0)
+	if got := c.next(); got != far {
+		t.Fatalf("next is at %d", got)
+	}
+	for range 20_000 {
+		c.add(clock.Time(rng.Int64N(far)), entryWake, 1)
+		if n := len(c.today) - c.at; n > crowdedDay {
+			t.Fatalf("%d entries are in the present day", n)
+		}
+	}
+	last := clock.Time(0)
+	for c.len() > 1 {
+		e, ok := c.pop(far)
+		if !ok || e.when < last {
+			t.Fatalf("%d comes after %d (%v)", e.when, last, ok)
+		}
+		last = e.when
+	}
+}
+
 func BenchmarkCalendar(b *testing.B) {
 	for _, size := range []int{100, 10_000, 1_000_000} {
 		b.Run(name(size), func(b *testing.B) {

@@ -232,7 +232,7 @@ func (w *Network) Slim() {
 		l.pool = pool{}
 	}
 	w.main.pool.free = w.flights.slim()
-	w.calendar.rebuild(w.calendar.shift)
+	w.calendar.rebuild(w.calendar.shift, w.calendar.day)
 }
 
 // String tells the counters.
