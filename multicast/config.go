@@ -259,7 +259,7 @@ const (
 // Bounds of what one neighbor can make this node hold or do.
 const (
 	maxTold        = 1<<16 - 1 // ids of a map; what is kept beyond it is found by a seek
-	maxGaps        = 4096      // fragments that are tracked as missing
+	maxGaps        = 8192      // fragments that are tracked as missing: 25 s of 2 Mbit/s
 	maxLead        = 1024      // ids, or two seconds of them, by which news may run ahead
 	idleGaps       = 16        // of which the storage is kept
 	maxOutstanding = 64        // fragments pulled of one neighbor
