@@ -24,11 +24,12 @@ type RecvID uint32
 // Class says how the driver should treat a flow against its neighbors.
 type Class uint8
 
-// Classes of flows, most urgent first.
+// Classes of flows.
 const (
 	ClassControl Class = iota // membership, availability, requests: small, reliable, first
 	ClassMedia                // time-critical payload with deadlines
 	ClassBulk                 // everything that can wait
+	ClassPrompt               // control with payload that somebody waits for: first, and time-critical
 )
 
 // Delivery is the answer to a flow that the far end opened.

@@ -219,7 +219,11 @@ func (st *stream) greet(now clock.Time, p *peer, wished bool) {
 	}
 	first := p.ctrlOut == 0
 	if first {
-		p.ctrlOut = st.s.openFlow(now, p, metaControl, p.n.Session, group.ClassControl)
+		class := group.ClassControl
+		if wished { // or its start would give way to what goes to others, as a copy of a file does
+			class = group.ClassPrompt
+		}
+		p.ctrlOut = st.s.openFlow(now, p, metaControl, p.n.Session, class)
 		st.s.scratch = appendDescription(st.s.scratch[:0], &st.desc)
 		st.control(now, p, st.s.scratch)
 		p.synced = false

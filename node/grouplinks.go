@@ -92,6 +92,7 @@ var classOptions = [...]transport.FlowOptions{
 	group.ClassControl: {Priority: 6},
 	group.ClassMedia:   {Priority: 5, TimeCritical: true},
 	group.ClassBulk:    {Priority: 2, Background: true},
+	group.ClassPrompt:  {Priority: 6, TimeCritical: true},
 }
 
 func (l groupLinks) OpenFlow(now clock.Time, id group.LinkID, metadata []byte, reply group.RecvID, class group.Class) group.FlowID {
