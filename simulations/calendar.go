@@ -238,13 +238,9 @@ func (c *calendar) adjust() {
 	}
 	c.popped, c.opened = 0, 0
 	if shift != c.shift {
-		c.rebuild(shift, c.presentBy(shift))
+		c.rebuild(shift, (c.day+1)<<c.shift>>shift-1) // the present day stays open up to its end, at least
 	}
 }
-
-// presentBy returns the present day by days of another length: it stays open up to
-// its end, at least.
-func (c *calendar) presentBy(shift uint) int64 { return (c.day+1)<<c.shift>>shift - 1 }
 
 // rebuild makes days of another length, or another one the present, and gives
 // spare memory back.
