@@ -353,10 +353,11 @@ func (st *stream) tellEnd(now clock.Time, p *peer) {
 
 // keep is how long fragments stay in the window.
 func (st *stream) keep() time.Duration {
-	if st.past != nil {
-		return st.desc.window + st.margin()
+	keep := st.desc.window + st.margin()
+	if st.past == nil {
+		keep = max(keep, st.s.cfg.KeepWindow)
 	}
-	return max(st.desc.window+st.margin(), st.s.cfg.KeepWindow)
+	return keep + st.silentSince(st.now.Add(-keep))
 }
 
 func (st *stream) margin() time.Duration {
@@ -442,7 +443,6 @@ func (st *stream) tick(now clock.Time) {
 	st.tickAt = now.Add(period)
 	st.meter.update(now)
 	keep := st.keep()
-	keep += st.silentSince(now.Add(-keep))
 	st.win.evict(now.Add(-keep), st.s.cfg.MaxWindowBytes)
 	st.keepPast(now)
 	if st.key != 0 && !st.win.has(st.key) {

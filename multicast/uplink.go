@@ -17,20 +17,24 @@ import (
 
 // uplink is what was found out.
 type uplink struct {
-	limit    uint64     // bytes per second, 0: there was always enough
+	finding
+	before   finding    // what had been found until the latest
+	found    clock.Time // when that was
 	at       clock.Time // of the next look
 	sent     uint64     // bytes, up to the latest look
 	waiting  int        // bytes, then
 	fed      bool       // there have been children
-	found    clock.Time // when the limit was found
-	before   uint64     // what it was before
 	outage   clock.Time // nothing is concluded until then
 	full     int        // looks in a row at which more and more waited
 	since    clock.Time // of the first of them, or of the latest change of the limit
 	sentThen uint64     // up to since
 	waitThen int        // at since
 	tried    bool       // the limit was raised to see whether it may be
+}
 
+// finding is what is known of the line.
+type finding struct {
+	limit    uint64     // bytes per second, 0: there was always enough
 	tooMuch  uint64     // what was sent when the line was full: it does not carry that
 	until    clock.Time // for so long that is believed
 	patience time.Duration
@@ -117,7 +121,7 @@ func (s *Service) watchUplink(now clock.Time) {
 			u.interrupted(now)
 			break
 		}
-		u.found, u.before = now, u.limit
+		u.found, u.before = now, u.finding
 		u.limit = max(carried-carried/uplinkShare, 1)
 		if u.patience = max(u.patience, uplinkPatience); u.tried {
 			u.patience = min(2*u.patience, maxPatience)
@@ -132,7 +136,7 @@ func (s *Service) watchUplink(now clock.Time) {
 func (u *uplink) interrupted(now clock.Time) {
 	u.outage, u.full = now.Add(uplinkOutage), 0
 	if now.Sub(u.found) < uplinkOutage {
-		u.limit = u.before
+		u.finding = u.before
 	}
 }
 

@@ -71,15 +71,15 @@ func TestLimitComesUpAgain(t *testing.T) {
 	w.mesh(n)
 	w.run(2 * time.Second)
 	u := &pub.svc.uplink
-	u.limit, u.found, u.since, u.tooMuch, u.until = 1, w.now, w.now, 200_000, w.now.Add(uplinkPatience)
+	u.limit, u.since, u.tooMuch, u.until = 1, w.now, 200_000, w.now.Add(uplinkPatience)
 	w.run(2 * uplinkRaise)
 	if l := pub.svc.uploadLimit(); l < 20_000 {
 		t.Errorf("after a minute the limit is %d bytes a second, of a stream of 200000", l)
 	}
 }
 
-// That little gets through to one neighbor says nothing of the line.
-func TestOneSlowNeighborIsNoSlowLine(t *testing.T) {
+// threeFedByOne makes a publisher of 200 kB/s and three viewers that have it all from there.
+func threeFedByOne(t *testing.T) (*network, *testNode) {
 	w := newNetwork(t, 4)
 	pub := w.add(Config{}, true)
 	w.publish(pub, "cam", StreamConfig{PushLimit: 3}, 940, 4700*time.Microsecond, 100)
@@ -88,6 +88,12 @@ func TestOneSlowNeighborIsNoSlowLine(t *testing.T) {
 		n.play("cam")
 		w.mesh(n)
 	}
+	return w, pub
+}
+
+// That little gets through to one neighbor says nothing of the line.
+func TestOneSlowNeighborIsNoSlowLine(t *testing.T) {
+	w, pub := threeFedByOne(t)
 	w.run(3 * time.Second)
 	var slow *testLink
 	for _, l := range pub.order {
@@ -151,14 +157,7 @@ func TestOutageIsNoSlowLine(t *testing.T) {
 
 // Sessions that have not found out yet what they carry say nothing of the line.
 func TestSlowStartIsNoSlowLine(t *testing.T) {
-	w := newNetwork(t, 4)
-	pub := w.add(Config{}, true)
-	w.publish(pub, "cam", StreamConfig{PushLimit: 3}, 940, 4700*time.Microsecond, 100)
-	for range 3 {
-		n := w.add(Config{PushLimit: -1}, true) // it has to get everything here
-		n.play("cam")
-		w.mesh(n)
-	}
+	w, pub := threeFedByOne(t)
 	for _, l := range pub.order {
 		l.rate, l.slowStart = 100_000, true
 	}

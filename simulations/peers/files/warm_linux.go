@@ -1,11 +1,13 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
+
+	"rtmfp/simulations/peers/usage"
 
 	"golang.org/x/sys/unix"
 )
@@ -98,15 +100,8 @@ func (w *warmth) close() {
 
 // freeMemory returns how many bytes of memory nothing is in.
 func freeMemory() (int64, error) {
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, err
+	if n, ok := usage.Proc("/proc/meminfo", "MemFree"); ok {
+		return n, nil
 	}
-	for line := range strings.Lines(string(b)) {
-		var kb int64
-		if n, _ := fmt.Sscanf(line, "MemFree: %d kB", &kb); n == 1 {
-			return kb << 10, nil
-		}
-	}
-	return 0, fmt.Errorf("/proc/meminfo does not tell how much memory is free")
+	return 0, errors.New("/proc/meminfo does not tell how much memory is free")
 }

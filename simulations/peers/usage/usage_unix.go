@@ -24,13 +24,8 @@ func CPUSeconds() float64 {
 // where the system does not tell.
 func PeakMemory() int64 {
 	// Linux lets a process inherit what its parent had in ru_maxrss.
-	if b, err := os.ReadFile("/proc/self/status"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			var kb int64
-			if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
-				return kb << 10
-			}
-		}
+	if n, ok := Proc("/proc/self/status", "VmHWM"); ok {
+		return n
 	}
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
@@ -40,4 +35,19 @@ func PeakMemory() int64 {
 		return int64(u.Maxrss)
 	}
 	return int64(u.Maxrss) << 10
+}
+
+// Proc returns a figure of one of Linux's files that count in kB, in bytes.
+func Proc(path, name string) (bytes int64, ok bool) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(b)) {
+		if value, found := strings.CutPrefix(line, name+":"); found {
+			_, err := fmt.Sscanf(value, "%d kB", &bytes)
+			return bytes << 10, err == nil
+		}
+	}
+	return 0, false
 }
